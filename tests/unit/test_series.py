@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+from serpens import series
+from serpens.artefacts import Series
+from serpens.errors import DataError
+
+SERIES = Series(time="t", horizon=3, history=4, season=2)
+
+
+def columns(values, start=0, **further):
+    n = len(values)
+    return {
+        "y": np.asarray(values, dtype=float),
+        "t": np.datetime64("2000-01-01") + np.arange(start, start + n),
+        "row": np.array([str(i) for i in range(start, start + n)], dtype=object),
+    } | further
+
+
+def test_windows_hold_what_was_known_and_what_came():
+    train = columns(np.arange(20.0) ** 2)
+    schema = series.learn(train, target="y", types={}, series=SERIES)
+    prepared = series.prepare(schema, train)
+    assert len(prepared.examples) == 20 - 4 - 3 + 1
+    # the first origin is row 3 (value 9): inputs are rows 0..3, outputs rows 4..6
+    scale = schema.target.scale
+    np.testing.assert_allclose(prepared.examples.X[0] * scale, np.array([0, 1, 4, 9]) - 9, rtol=1e-5)
+    np.testing.assert_allclose(prepared.examples.y[0] * scale, np.array([16, 25, 36]) - 9, rtol=1e-5)
+    assert list(prepared.truth[:3]) == [16, 25, 36]
+    assert list(prepared.keys["row"][:4]) == ["4", "5", "6", "5"]
+    assert (prepared.keys["origin"][:3] == train["t"][3]).all()
+    assert (prepared.keys["time"] - prepared.keys["origin"]).astype(int).tolist() == [1, 2, 3] * 14
+
+
+def test_test_windows_reach_back_and_all_outputs_lie_in_the_part():
+    train, test = columns(np.arange(20.0)), columns(np.arange(20.0, 26.0), start=20)
+    schema = series.learn(train, target="y", types={}, series=SERIES)
+    prepared = series.prepare(schema, test, past=train)
+    assert len(prepared.examples) == 6 - 3 + 1
+    assert prepared.keys["time"].min() == test["t"][0]
+    assert prepared.offset[0, 0] == 19
+
+
+@pytest.mark.parametrize("name", ["y", "z"])
+def test_no_window_sees_beyond_its_origin(name):
+    rng = np.random.default_rng(0)
+    train = columns(rng.normal(size=40), z=rng.normal(size=40))
+    train["y"][10:13] = np.nan
+    schema = series.learn(train, target="y", types={"z": "number"}, series=SERIES)
+    before = series.prepare(schema, train).examples.X
+    for later in range(5, 37):
+        planted = dict(train)
+        planted[name] = train[name].copy()
+        planted[name][later:] = 1e6
+        after = series.prepare(schema, planted).examples.X
+        origins = np.arange(len(before)) + SERIES.history - 1
+        known = origins < later
+        assert (after[known] == before[known]).all()
+        assert not (after[~known] == before[~known]).all()
+
+
+def test_a_missing_truth_is_not_scored():
+    train = columns(np.arange(20.0))
+    train["y"][10] = np.nan
+    schema = series.learn(train, target="y", types={}, series=SERIES)
+    prepared = series.prepare(schema, train)
+    assert np.isnan(prepared.truth).sum() == 3
+    assert np.isfinite(prepared.examples.X).all()
+
+
+def test_a_series_that_is_too_short_says_so():
+    with pytest.raises(DataError, match=r"at least history \+ horizon = 7 rows; it has 6"):
+        series.learn(columns(np.arange(6.0)), target="y", types={}, series=SERIES)

@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+from serpens import splits
+from serpens.errors import DataError
+
+FRACTIONS = {"validation": 0.15, "calibration": 0.1, "test": 0.2}
+
+
+def keys(n, prefix="row"):
+    return np.array([f"{prefix}{i}" for i in range(n)], dtype=object)
+
+
+def test_uniform_is_the_documented_hash():
+    # sha256("serpens" + "a"), first 8 bytes, 53 bits
+    import hashlib
+
+    expected = (int(hashlib.sha256(b"serpensa").hexdigest()[:16], 16) >> 11) / 2**53
+    assert splits.uniform(["a"])[0] == expected
+
+
+def test_uniform_fills_the_interval_evenly():
+    share = splits.uniform(keys(20_000))
+    counts, _ = np.histogram(share, bins=20, range=(0, 1))
+    assert abs(counts - 1000).max() < 150
+
+
+def test_fractions_are_those_asked_for():
+    labels = splits.by_key(keys(20_000), split=0, folds=None, fractions=FRACTIONS)
+    for part, fraction in FRACTIONS.items():
+        assert (labels == part).mean() == pytest.approx(fraction, abs=0.01)
+
+
+def test_each_row_is_tested_once_in_folds():
+    labels = np.array([splits.by_key(keys(1000), split=k, folds=5, fractions=FRACTIONS) for k in range(5)])
+    assert ((labels == "test").sum(axis=0) == 1).all()
+    assert (labels == "validation").mean() == pytest.approx(0.15, abs=0.02)
+    assert (labels == "calibration").mean() == pytest.approx(0.10, abs=0.02)
+
+
+def test_adding_rows_moves_no_row():
+    few = splits.by_key(keys(100), split=1, folds=5, fractions=FRACTIONS)
+    many = splits.by_key(keys(150), split=1, folds=5, fractions=FRACTIONS)
+    assert (many[:100] == few).all()
+
+
+def test_a_group_is_on_one_side():
+    group = np.array([f"p{i % 40}" for i in range(1000)], dtype=object)
+    labels = splits.by_key(group, split=0, folds=None, fractions=FRACTIONS)
+    assert all(len(set(labels[group == g])) == 1 for g in set(group))
+
+
+def test_test_is_later_than_all_training():
+    time = np.arange("2000-01-01", "2003-01-01", dtype="datetime64[D]").repeat(3)
+    labels = splits.by_time(time, fractions=FRACTIONS)
+    edges = [(time[labels == part].min(), time[labels == part].max()) for part in splits.PARTS]
+    assert all(earlier[1] < later[0] for earlier, later in zip(edges, edges[1:], strict=False))
+    assert (labels == "test").mean() == pytest.approx(0.2, abs=0.01)
+
+
+def test_new_groups_at_later_times_share_neither_with_training():
+    rng = np.random.default_rng(0)
+    group = np.array([f"p{i}" for i in rng.integers(0, 100, 5000)], dtype=object)
+    time = np.datetime64("2000-01-01") + rng.integers(0, 1000, 5000).astype("timedelta64[D]")
+    labels = splits.by_key_and_time(group, time, fractions=FRACTIONS)
+    seen, test = labels == "train", labels == "test"
+    assert not set(group[seen]) & set(group[test])
+    assert time[seen].max() < time[test].min()
+    assert test.mean() == pytest.approx(0.2, abs=0.05)
+    assert (labels == splits.LEFT_OUT).any()
+
+
+def test_a_column_with_another_word_is_refused():
+    with pytest.raises(DataError, match=r"must hold only train, validation, calibration, test; found 'tset'"):
+        splits.by_column(np.array(["train", "tset"], dtype=object), column="part")
+
+
+def test_a_class_that_is_missing_from_a_part_says_what_to_do():
+    labels = np.array(["train", "train", "validation", "test"])
+    classes = np.array(["a", "b", "a", "a"], dtype=object)
+    with pytest.raises(DataError) as caught:
+        splits.check_parts(labels, classes, split=2, advice="use fewer folds")
+    assert str(caught.value) == (
+        "every class must occur in every part; class 'b' has 1 rows in all and none in the validation part of "
+        "split 2: merge or remove rare classes, collect more rows of it, or use fewer folds"
+    )
+
+
+def test_an_empty_part_says_what_to_do():
+    with pytest.raises(DataError, match="the test part of split 0 must have rows; it has none of the 2: more"):
+        splits.check_parts(np.array(["train", "validation"]), None, split=0, advice="more")

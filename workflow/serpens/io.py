@@ -1,0 +1,133 @@
+"""All reading and writing of Serpens' own files. Every write is atomic, every byte a function of the content.
+
+A file appears under its name only when it is complete: it is written beside its place and renamed.
+Parquet, safetensors and JSON carry no time, host or random part, so the same content gives the same bytes.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from serpens.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+PathLike = str | os.PathLike[str]
+
+
+@contextmanager
+def replacing(path: PathLike) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; rename it into place when the block succeeds."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sha256(path: PathLike) -> str:
+    """Return the hexadecimal sha256 of a file's bytes."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_text(path: PathLike, text: str) -> None:
+    """Write text as UTF-8."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: PathLike, content: object) -> None:
+    """Write indented JSON; NaN is refused, because JSON has none."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: PathLike) -> Any:
+    """Read JSON."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except json.JSONDecodeError as err:
+        msg = f"{path}: not valid JSON ({err}); delete the file and run again to make it anew"
+        raise DataError(msg) from err
+
+
+def write_arrow(path: PathLike, table: "pa.Table") -> None:
+    """Write an Arrow table as Parquet."""
+    import pyarrow.parquet as pq
+
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def write_table(path: PathLike, frame: "pd.DataFrame") -> None:
+    """Write a data frame as Parquet, without its index and without metadata of pandas."""
+    import pyarrow as pa
+
+    write_arrow(path, pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None))
+
+
+def read_table(path: PathLike, columns: Sequence[str] | None = None) -> "pd.DataFrame":
+    """Read Parquet as a data frame."""
+    import pandas as pd
+
+    frame: pd.DataFrame = pd.read_parquet(path, columns=list(columns) if columns is not None else None)
+    return frame
+
+
+def read_columns(path: PathLike) -> "dict[str, NDArray[Any]]":
+    """Read Parquet as named arrays, without pandas.
+
+    Numbers are float64 with NaN, times datetime64 with NaT, text is an object array with None for missing.
+    """
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    return {name: table.column(name).to_numpy() for name in table.column_names}
+
+
+def write_columns(path: PathLike, columns: "Mapping[str, NDArray[Any]]") -> None:
+    """Write named arrays of one length as Parquet."""
+    import pyarrow as pa
+
+    write_arrow(path, pa.table(dict(columns)))
+
+
+def write_csv(path: PathLike, frame: "pd.DataFrame") -> None:
+    """Write a data frame as CSV, for R and spreadsheets."""
+    with replacing(path) as temporary:
+        frame.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def write_arrays(path: PathLike, arrays: "Mapping[str, NDArray[Any]]") -> None:
+    """Write named arrays as safetensors."""
+    from safetensors.numpy import save
+
+    with replacing(path) as temporary:
+        temporary.write_bytes(save({name: _contiguous(array) for name, array in arrays.items()}))
+
+
+def read_arrays(path: PathLike) -> "dict[str, NDArray[Any]]":
+    """Read named arrays from safetensors."""
+    from safetensors.numpy import load_file
+
+    arrays: dict[str, NDArray[Any]] = load_file(path)
+    return arrays
+
+
+def _contiguous(array: "NDArray[Any]") -> "NDArray[np.generic]":
+    # safetensors writes the memory as it lies: a transposed view would come back scrambled
+    import numpy as np
+
+    # ascontiguousarray alone would turn a scalar array into a vector
+    return np.ascontiguousarray(array).reshape(array.shape)
