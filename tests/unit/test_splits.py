@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from serpens import splits
@@ -53,7 +55,7 @@ def test_test_is_later_than_all_training():
     time = np.arange("2000-01-01", "2003-01-01", dtype="datetime64[D]").repeat(3)
     labels = splits.by_time(time, fractions=FRACTIONS)
     edges = [(time[labels == part].min(), time[labels == part].max()) for part in splits.PARTS]
-    assert all(earlier[1] < later[0] for earlier, later in zip(edges, edges[1:], strict=False))
+    assert all(earlier[1] < later[0] for earlier, later in pairwise(edges))
     assert (labels == "test").mean() == pytest.approx(0.2, abs=0.01)
 
 

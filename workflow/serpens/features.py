@@ -231,7 +231,8 @@ def _encode_feature(feature: Feature, values: NDArray[Any]) -> NDArray[np.float6
     if feature.type == "category":
         place = {level: index for index, level in enumerate(feature.levels)}
         chosen = np.array([place.get("" if value is None else value, -1) for value in values])
-        return (chosen[:, None] == np.arange(len(feature.levels))).astype(np.float64)
+        hot: NDArray[np.bool_] = chosen[:, None] == np.arange(len(feature.levels))
+    return hot.astype(np.float64)
     numbers = _numbers(values)
     missing = np.isnan(numbers)
     scaled = (np.where(missing, feature.fill, numbers) - feature.center) / feature.scale
