@@ -4,6 +4,7 @@ A file appears under its name only when it is complete: it is written beside its
 Parquet, safetensors and JSON carry no time, host or random part, so the same content gives the same bytes.
 """
 
+import csv
 import hashlib
 import json
 import os
@@ -103,10 +104,12 @@ def write_columns(path: PathLike, columns: "Mapping[str, NDArray[Any]]") -> None
     write_arrow(path, pa.table(dict(columns)))
 
 
-def write_csv(path: PathLike, frame: "pd.DataFrame") -> None:
-    """Write a data frame as CSV, for R and spreadsheets."""
-    with replacing(path) as temporary:
-        frame.to_csv(temporary, index=False, lineterminator="\n")
+def write_rows(path: PathLike, rows: Sequence[Mapping[str, object]]) -> None:
+    """Write rows with the same keys as CSV, for R and spreadsheets; None becomes an empty field."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def write_arrays(path: PathLike, arrays: "Mapping[str, NDArray[Any]]") -> None:

@@ -1,11 +1,14 @@
-"""The frame around every script of the workflow: its log, its errors and its record."""
+"""The frame around every script of the workflow: its settings, its log, its errors and its record."""
 
+import json
 import logging
+import shutil
 import sys
 import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +21,24 @@ if TYPE_CHECKING:
 logger = logging.getLogger("serpens")
 
 
-class Facts(dict[str, Any]):
-    """What a script adds to its own record, such as the device it used."""
+@dataclass(frozen=True)
+class Job:
+    """What a script gets from the workflow, and what it tells the record.
+
+    Attributes
+    ----------
+    settings
+        The part of the study that the rule depends on.
+    facts
+        Entries that the script adds to its own record, such as the device it used.
+    """
+
+    settings: dict[str, Any]
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 @contextmanager
-def script_run(snakemake: "Snakemake") -> Iterator[Facts]:
+def script_run(snakemake: "Snakemake") -> Iterator[Job]:
     """Run a script's body: log to the rule's log file, report errors there, write the record at the end.
 
     A :class:`SerpensError` is the user's to mend: its text is the last line of the log and of the terminal, and
@@ -31,40 +46,49 @@ def script_run(snakemake: "Snakemake") -> Iterator[Facts]:
     """
     handler = logging.FileHandler(snakemake.log[0], mode="w", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
-    logger.addHandler(handler)
+    loggers = logger, logging.getLogger("py.warnings")
     logger.setLevel(logging.INFO)
     logging.captureWarnings(capture=True)
-    logging.getLogger("py.warnings").addHandler(handler)
-    start, clock, facts = provenance.now(), time.perf_counter(), Facts()
+    for each in loggers:
+        each.addHandler(handler)
+    start, clock = provenance.now(), time.perf_counter()
     try:
-        yield facts
+        job = Job(json.loads(snakemake.params.settings))
+        yield job
         seconds = time.perf_counter() - clock
-        written = provenance.record(
-            rule=snakemake.rule,
-            wildcards=dict(snakemake.wildcards.items()),
-            inputs=[str(path) for path in snakemake.input],
-            params=dict(snakemake.params.items()),
-            threads=snakemake.threads,
-            start=start,
-            seconds=seconds,
-        )
-        io.write_json(snakemake.output.record, written | facts)
+        _write_record(snakemake, job, start=start, seconds=seconds)
         logger.info("done in %.1f s", seconds)
-    except Exception as err:
+    except Exception as err:  # reported, and the job fails: nothing goes on
         if not isinstance(err, SerpensError):
-            logger.error("%s", "".join(traceback.format_exception(err)).rstrip())
-        _end(snakemake, f"{type(err).__name__}: {err}", handler)
+            logger.info("%s", "".join(traceback.format_exception(err)).rstrip())
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        _fail(snakemake, f"{type(err).__name__}: {err}")
     finally:
-        logger.removeHandler(handler)
-        logging.getLogger("py.warnings").removeHandler(handler)
+        for each in loggers:
+            each.removeHandler(handler)
         handler.close()
 
 
-def _end(snakemake: "Snakemake", message: str, handler: logging.Handler) -> None:
-    """Write the message as the log's last line, repeat it on the terminal, remove what was written, and exit."""
-    for path in snakemake.output:
-        Path(path).unlink(missing_ok=True)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+def _write_record(snakemake: "Snakemake", job: Job, *, start: str, seconds: float) -> None:
+    written = provenance.record(
+        rule=snakemake.rule,
+        wildcards=dict(snakemake.wildcards.items()),
+        inputs=[str(path) for path in snakemake.input],
+        settings=job.settings,
+        threads=snakemake.threads,
+        start=start,
+        seconds=seconds,
+    )
+    io.write_json(snakemake.output.record, written | job.facts)
+
+
+def _fail(snakemake: "Snakemake", message: str) -> None:
+    """Leave nothing half-written, say why as the last line of the log and on the terminal, and exit."""
+    for path in map(Path, snakemake.output):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
     logger.error("%s", message)
     sys.stderr.write(f"{snakemake.rule} {' '.join(snakemake.wildcards)}: {message}\n")
     sys.exit(1)

@@ -1,0 +1,52 @@
+# make run    the studies of config.yaml            CORES=4  ARGS="--config run=qubit"
+# make test   what CI runs                           ARGS="-k splits"
+# make check  format, lint, types
+# make test-full   the long ones too
+# Each does its own set-up, once, in .venv: Python 3.11, pip and make are all that must be there.
+
+PYTHON ?= python3
+CORES ?= 2
+ARGS ?=
+SMK := workflow profiles Snakefile
+
+run: .venv/core
+	.venv/bin/snakemake --cores $(CORES) $(ARGS)
+	@echo "$$(pwd)/results/index.html"
+
+setup: .venv/core
+
+test: .venv/test
+	.venv/bin/python -m pytest -m "not slow" $(ARGS)
+
+test-full: .venv/test
+	.venv/bin/python -m pytest $(ARGS)
+
+check: .venv/test
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/snakefmt --check Snakefile workflow/rules
+	.venv/bin/mypy
+	.venv/bin/snakemake --lint
+
+# what is generated from the code: schemas and the configuration page
+generate: .venv/core
+	PYTHONPATH=workflow .venv/bin/python -m serpens.configdocs
+	PYTHONPATH=workflow .venv/bin/python -m serpens.artefacts
+
+benchmark: .venv/test .venv/benchmark
+	.venv/bin/python benchmarks/training.py
+	.venv/bin/python benchmarks/run.py
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  { echo "Serpens needs Python 3.11; $(PYTHON) is $$($(PYTHON) --version 2>&1): run make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/%: requirements/%.lock .venv/bin/python
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+.venv/test: .venv/core
+.venv/benchmark: .venv/core
+
+.PHONY: run setup test test-full check generate benchmark

@@ -1,0 +1,47 @@
+"""Clean: say what every row and column is, then part the rows as the claim asks.
+
+Needs   data/raw.parquet
+Makes   data/clean.parquet, cleaning.json, digest.json; for each split its parts and schema.json
+Steps   clean the whole table; then, split by split, assign rows and learn preprocessing on the training rows
+"""
+
+
+rule clean:
+    input:
+        raw=of_study("data/raw.parquet"),
+    output:
+        table=of_study("data/clean.parquet"),
+        cleaning=of_study("data/cleaning.json"),
+        digest=of_study("data/digest.json"),
+        record=of_study("records/clean.json"),
+    log:
+        of_study("logs/clean.log"),
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=depends_on(settings.clean),
+    script:
+        "../scripts/clean.py"
+
+
+rule split:
+    input:
+        table=of_study("data/clean.parquet"),
+        digest=of_study("data/digest.json"),
+    output:
+        train=of_study("data/split-{split}/train.parquet"),
+        validation=of_study("data/split-{split}/validation.parquet"),
+        calibration=of_study("data/split-{split}/calibration.parquet"),
+        test=of_study("data/split-{split}/test.parquet"),
+        schema=of_study("data/split-{split}/schema.json"),
+        record=of_study("records/split/split-{split}.json"),
+    log:
+        of_study("logs/split/split-{split}.log"),
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=depends_on(settings.split, "n_splits"),
+    script:
+        "../scripts/split.py"

@@ -1,0 +1,23 @@
+"""Collect: bring the data here, as they are, and write down where they came from.
+
+Needs   the file that a study names, or its simulator
+Makes   data/raw.parquet, data/source.json
+"""
+
+
+rule collect:
+    input:
+        sources,
+    output:
+        raw=of_study("data/raw.parquet"),
+        source=of_study("data/source.json"),
+        record=of_study("records/collect.json"),
+    log:
+        of_study("logs/collect.log"),
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=depends_on(settings.collect),
+    script:
+        "../scripts/collect.py"

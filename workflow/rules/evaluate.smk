@@ -1,0 +1,27 @@
+"""Evaluate: score every model once on the test rows, and compare them on the same rows.
+
+Needs   the trained models of a study, its validation and test rows
+Makes   predictions/, evaluation.json, scores.csv
+"""
+
+
+rule evaluate:
+    input:
+        parts=lambda w: [path for part in PARTS for path in per_split(f"data/split-{{split}}/{part}.parquet")(w)],
+        schemas=per_split("data/split-{split}/schema.json"),
+        weights=per_run(f"models/{RUN}/weights.safetensors"),
+        descriptions=per_run(f"models/{RUN}/model.json"),
+    output:
+        predictions=directory(of_study("predictions")),
+        evaluation=of_study("evaluation.json"),
+        scores=of_study("scores.csv"),
+        record=of_study("records/evaluate.json"),
+    log:
+        of_study("logs/evaluate.log"),
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        settings=depends_on(settings.evaluate, "name", "runs"),
+    script:
+        "../scripts/evaluate.py"

@@ -1,0 +1,56 @@
+"""Report: what a person reads, one file per study and an index over all.
+
+Needs   everything that a study made
+Makes   report.html, study.json, figures/, tables/; index.html and scores.csv over all studies
+"""
+
+
+rule report:
+    input:
+        evaluation=of_study("evaluation.json"),
+        predictions=of_study("predictions"),
+        cleaning=of_study("data/cleaning.json"),
+        digest=of_study("data/digest.json"),
+        source=of_study("data/source.json"),
+        schema=of_study("data/split-0/schema.json"),
+        table=of_study("data/clean.parquet"),
+        histories=per_run(f"models/{RUN}/history.parquet"),
+        descriptions=per_run(f"models/{RUN}/model.json"),
+        records=per_run(f"records/train/{RUN}.json"),
+    output:
+        html=report(of_study("report.html"), caption="../report/report.rst", category="{study}"),
+        study=of_study("study.json"),
+        figures=[
+            report(of_study(f"figures/{name}.svg"), caption=f"../report/{name}.rst", category="{study}")
+            for name in FIGURES
+        ],
+        tables=expand(of_study("tables/{name}.csv"), name=FIGURES, allow_missing=True),
+        record=of_study("records/report.json"),
+    log:
+        of_study("logs/report.log"),
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=depends_on(settings.report, "name", "runs"),
+    script:
+        "../scripts/report.py"
+
+
+rule index:
+    input:
+        evaluations=expand(at("{study}/evaluation.json"), study=PROJECT.studies),
+        scores=expand(at("{study}/scores.csv"), study=PROJECT.studies),
+    output:
+        html=report(at("index.html"), caption="../report/index.rst"),
+        scores=at("scores.csv"),
+        record=at("records/index.json"),
+    log:
+        at("logs/index.log"),
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=settings.as_json({name: study.question for name, study in PROJECT.studies.items()}),
+    script:
+        "../scripts/index.py"

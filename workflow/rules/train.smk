@@ -1,0 +1,28 @@
+"""Train: one job for one model, split and repeat.
+
+Needs   the training and validation rows of a split, and what was learned of them
+Makes   models/{model}/split-{split}-repeat-{repeat}/ with weights, description and history
+"""
+
+
+rule train:
+    input:
+        train=of_study("data/split-{split}/train.parquet"),
+        validation=of_study("data/split-{split}/validation.parquet"),
+        schema=of_study("data/split-{split}/schema.json"),
+    output:
+        weights=of_study(f"models/{RUN}/weights.safetensors"),
+        description=of_study(f"models/{RUN}/model.json"),
+        history=of_study(f"models/{RUN}/history.parquet"),
+        record=of_study(f"records/train/{RUN}.json"),
+    log:
+        of_study(f"logs/train/{RUN}.log"),
+    threads: 1
+    resources:
+        gpu=gpus,
+        mem_mb=lambda w, attempt: (PROJECT.studies[w.study].resources.mem_mb or 4000) * attempt,
+        runtime=lambda w, attempt: (PROJECT.studies[w.study].resources.runtime or 60) * attempt,
+    params:
+        settings=depends_on(settings.train),
+    script:
+        "../scripts/train.py"

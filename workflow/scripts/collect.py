@@ -1,0 +1,14 @@
+"""Collect a study's data as they are, with an account of where they came from."""
+
+from typing import TYPE_CHECKING
+
+from serpens import io, stages
+from serpens.run import script_run
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with script_run(snakemake) as run:
+    collected = stages.collect(run.settings)
+    io.write_arrow(snakemake.output.raw, collected.table)
+    io.write_json(snakemake.output.source, collected.source)

@@ -1,0 +1,19 @@
+"""Score every model of a study once on its test rows, and compare them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from serpens import evaluation, io, stages
+from serpens.layout import StudyFolder
+from serpens.run import script_run
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with script_run(snakemake) as run:
+    folder = StudyFolder(Path(snakemake.output.evaluation).parent)
+    judged = stages.evaluate(run.settings, folder)
+    for each, columns in judged.predictions.items():
+        io.write_columns(folder.predictions(each), columns)
+    io.write_json(snakemake.output.evaluation, judged.evaluation)
+    io.write_rows(snakemake.output.scores, evaluation.score_rows(judged.evaluation))

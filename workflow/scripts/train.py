@@ -1,0 +1,19 @@
+"""Train one model on one split."""
+
+from typing import TYPE_CHECKING
+
+from serpens import io, stages
+from serpens.artefacts import Schema
+from serpens.run import script_run
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with script_run(snakemake) as run:
+    schema = Schema.read(snakemake.input.schema)
+    train, validation = (io.read_columns(snakemake.input[part]) for part in ("train", "validation"))
+    fitted = stages.train(run.settings, schema, train, validation, gpus=snakemake.resources.gpu)
+    io.write_arrays(snakemake.output.weights, fitted.model.state())
+    io.write_columns(snakemake.output.history, fitted.history)
+    stages.describe(run.settings, schema, fitted).write(snakemake.output.description)
+    run.facts["device"] = fitted.device

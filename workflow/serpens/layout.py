@@ -1,0 +1,46 @@
+"""Where things lie in a study's folder: the names that rules, package and readers share."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+# Figures that every report draws, each with the table of the same stem beside it.
+FIGURES = ("distributions", "models", "predictions", "errors", "learning", "cost")
+
+
+class Run(NamedTuple):
+    """One training: a model on one split; repeats differ by chance alone."""
+
+    model: str
+    split: int
+    repeat: int
+
+    @property
+    def stem(self) -> str:
+        """Path of the run's files below ``models/``, ``predictions/``, ``records/train/``."""
+        return f"{self.model}/split-{self.split}-repeat-{self.repeat}"
+
+
+class StudyFolder(NamedTuple):
+    """``results/{study}``."""
+
+    root: Path
+
+    def part(self, split: int, name: str) -> Path:
+        """Rows of one part (train, validation, calibration, test) of a split."""
+        return self.root / f"data/split-{split}/{name}.parquet"
+
+    def schema(self, split: int) -> Path:
+        """What was learned on the training rows of a split."""
+        return self.root / f"data/split-{split}/schema.json"
+
+    def model(self, run: Run, name: str) -> Path:
+        """A file of a trained model: weights.safetensors, model.json or history.parquet."""
+        return self.root / "models" / run.stem / name
+
+    def predictions(self, run: Run) -> Path:
+        """Predictions of a run for its test rows."""
+        return self.root / "predictions" / f"{run.stem}.parquet"
+
+    def record(self, rule: str, run: Run | None = None) -> Path:
+        """What a job was made from, took and used."""
+        return self.root / "records" / (f"{rule}/{run.stem}.json" if run else f"{rule}.json")

@@ -1,0 +1,113 @@
+"""What each rule depends on: the part of a study that it uses, and nothing else.
+
+Each function returns the settings of one rule as plain values. The workflow passes them to the jobs as sorted JSON,
+which Snakemake compares by name and value; what a rule does not name here cannot make it run again.
+"""
+
+import json
+from typing import Any
+
+from serpens.config import Model, Study
+from serpens.layout import Run
+
+
+def as_json(settings: dict[str, Any]) -> str:
+    """Return settings in the one form that compares by name and value."""
+    return json.dumps(settings, sort_keys=True, ensure_ascii=False)
+
+
+def models(study: Study) -> dict[str, Model]:
+    """Return models and baselines by name."""
+    return {model.name: model for model in (*study.models, *study.baselines)}
+
+
+def collect(study: Study) -> dict[str, Any]:
+    """Where the data come from."""
+    return {"data": study.data.model_dump(), "cohort": study.test_on.file}
+
+
+def clean(study: Study) -> dict[str, Any]:
+    """What the columns are, and which are used."""
+    claim = study.test_on
+    return {
+        "target": study.target,
+        "task": study.task,
+        "columns": {name: column.model_dump() for name, column in study.columns.items()},
+        "id": study.id,
+        "group": claim.new,
+        "time": study.time if study.horizon else claim.after,
+        "weight": study.weight,
+        "split_column": claim.column,
+        "features": study.features,
+        "drop": study.drop,
+        "image_columns": [study.image.columns] if study.image else None,
+        "positive_class": study.positive_class,
+        "horizon": study.horizon,
+    }
+
+
+def split(study: Study, n_splits: int) -> dict[str, Any]:
+    """Which rows are on which side, and how rows become arrays."""
+    claim = study.test_on
+    parts = study.split
+    return {
+        "claim": claim.model_dump(),
+        "words": claim.words,
+        "folds": n_splits if n_splits > 1 else None,
+        "fractions": {
+            "validation": parts.validation,
+            "calibration": parts.calibration,
+            **({} if n_splits > 1 else {"test": parts.test}),
+        },
+        "image": study.image.shape if study.image else None,
+        "series": _series(study),
+    }
+
+
+def _series(study: Study) -> dict[str, Any] | None:
+    if study.horizon is None:
+        return None
+    season = study.season or 0
+    return {
+        "time": study.time,
+        "horizon": study.horizon,
+        # two seasons show a model what repeats; without a season, twice as far back as ahead
+        "history": study.history or 2 * (season or study.horizon),
+        "season": season,
+    }
+
+
+def train(study: Study, run: Run) -> dict[str, Any]:
+    """One model's family, settings and training; repeats start from consecutive seeds."""
+    from serpens.config import training_of
+
+    model = models(study)[run.model]
+    return {
+        "name": model.name,
+        "family": model.family,
+        "settings": model.settings(),
+        "training": training_of(study, model).model_dump(),
+        "seed": study.seed + run.repeat,
+    }
+
+
+def evaluate(study: Study, name: str, runs: list[Run]) -> dict[str, Any]:
+    """What is compared with what, and by which metric."""
+    claim = study.test_on
+    return {
+        "study": name,
+        "test_on": claim.words,
+        "group": claim.new,
+        "time": claim.after,
+        "metric": study.metric,
+        "meaningful_difference": study.meaningful_difference,
+        "seed": study.seed,
+        "families": {model.name: model.family for model in models(study).values()},
+        "baselines": [model.name for model in study.baselines],
+        "runs": [list(run) for run in runs],
+    }
+
+
+def report(study: Study, name: str, runs: list[Run]) -> dict[str, Any]:
+    """What the reader is told; the whole study, as it was resolved."""
+    return {"name": name, "study": study.model_dump(mode="json"), "runs": [list(run) for run in runs]}
