@@ -1,0 +1,45 @@
+"""Whole runs of the workflow in a folder of their own, as a user starts them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+class Project:
+    """A working directory with a configuration, and Snakemake to run in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.folder / name
+        path.write_text(text)
+        return path
+
+    def snakemake(self, *arguments: str, config: str = "mine.yaml", snakefile: Path = ROOT / "Snakefile"):
+        command = [sys.executable, "-m", "snakemake", "-s", str(snakefile), "--cores", "2", *arguments]
+        if config:
+            command += ["--configfile", config]
+        return subprocess.run(  # noqa: PLW1510
+            command, cwd=self.folder, capture_output=True, text=True, env=os.environ | {"PYTHONWARNINGS": "default"}
+        )
+
+    def run(self, *arguments: str, **options):
+        done = self.snakemake(*arguments, **options)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def jobs(self, *arguments: str, **options) -> list[str]:
+        """Return the rules of the jobs that a dry run would start."""
+        done = self.run("-n", *arguments, **options)
+        return [line.split()[1].rstrip(":") for line in done.stdout.splitlines() if line.startswith(("rule ", "localrule "))]
+
+
+@pytest.fixture
+def project(tmp_path):
+    return Project(tmp_path)
