@@ -40,6 +40,11 @@ class Project:
         return [line.split()[1].rstrip(":") for line in done.stdout.splitlines() if line.startswith(("rule ", "localrule "))]
 
 
+@pytest.fixture(scope="session")
+def make_project():
+    return Project
+
+
 @pytest.fixture
 def project(tmp_path):
     return Project(tmp_path)
