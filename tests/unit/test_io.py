@@ -1,0 +1,55 @@
+import json
+
+import numpy as np
+import pytest
+
+from serpens import io
+from serpens.errors import DataError
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "a.json"
+    io.write_json(path, {"old": 1})
+    with pytest.raises(ValueError, match="Out of range float values"):
+        io.write_json(path, {"new": float("nan")})
+    with pytest.raises(RuntimeError), io.replacing(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert json.loads(path.read_text()) == {"old": 1}
+    assert [each.name for each in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_arrays_come_back_as_they_were_also_transposed_and_without_a_dimension(tmp_path):
+    arrays = {"t": np.arange(6.0).reshape(2, 3).T, "scalar": np.array(3), "empty": np.zeros((0, 2), np.float32)}
+    io.write_arrays(tmp_path / "a.safetensors", arrays)
+    back = io.read_arrays(tmp_path / "a.safetensors")
+    assert back.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert back[name].dtype == array.dtype
+        np.testing.assert_array_equal(back[name], array)
+
+
+def test_the_same_columns_give_the_same_bytes(tmp_path):
+    columns = {
+        "x": np.array([1.0, np.nan]),
+        "c": np.array(["a", None], dtype=object),
+        "t": np.array(["2000-01-01", "NaT"], dtype="datetime64[us]"),
+    }
+    for name in ("a", "b"):
+        io.write_columns(tmp_path / name, columns)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    back = io.read_columns(tmp_path / "a")
+    assert back["c"].tolist() == ["a", None]
+    assert np.isnat(back["t"][1])
+    assert np.isnan(back["x"][1])
+
+
+def test_broken_json_says_what_to_do(tmp_path):
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(DataError, match="a.json: not valid JSON .*; delete the file and run again to make it anew"):
+        io.read_json(tmp_path / "a.json")
+
+
+def test_rows_become_csv_with_empty_fields_for_none(tmp_path):
+    io.write_rows(tmp_path / "a.csv", [{"a": 1, "b": None}, {"a": "x,y", "b": 0.5}])
+    assert (tmp_path / "a.csv").read_text() == 'a,b\n1,\n"x,y",0.5\n'

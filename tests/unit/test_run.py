@@ -1,0 +1,63 @@
+"""The frame of a job: its log, its record, and its end when something is wrong."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from serpens.errors import DataError
+from serpens.run import logger, script_run
+
+
+class Named(list):
+    """As Snakemake passes files: a list whose entries may have names."""
+
+    def __init__(self, **names):
+        super().__init__(names.values())
+        self.__dict__.update(names)
+
+    def items(self):
+        return self.__dict__.items()
+
+
+@pytest.fixture
+def job(tmp_path):
+    (tmp_path / "in.txt").write_text("abc")
+    return SimpleNamespace(
+        rule="clean",
+        wildcards=Named(study="s"),
+        input=Named(raw=str(tmp_path / "in.txt")),
+        output=Named(table=str(tmp_path / "out.txt"), record=str(tmp_path / "record.json")),
+        params=Named(settings=json.dumps({"target": "y"})),
+        log=Named(log=str(tmp_path / "job.log")),
+        threads=1,
+    )
+
+
+def test_a_job_is_recorded(job):
+    with script_run(job) as run:
+        assert run.settings == {"target": "y"}
+        logger.info("working")
+        run.facts["device"] = "cpu"
+    record = json.loads(Path(job.output.record).read_text())
+    # the published sha256 of "abc"
+    assert list(record["inputs"].values()) == ["ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"]
+    assert record["settings"] == {"target": "y"}
+    assert record["device"] == "cpu"
+    assert record["seconds"] >= 0
+    assert "working" in Path(job.log[0]).read_text()
+
+
+@pytest.mark.parametrize(("error", "stack"), [(DataError("row 3 must be a number"), False), (KeyError("x"), True)])
+def test_a_failed_job_says_why_last_and_leaves_nothing(job, capsys, tmp_path, error, stack):
+    with pytest.raises(SystemExit) as caught, script_run(job):
+        (tmp_path / "out.txt").write_text("half")
+        raise error
+    assert caught.value.code == 1
+    log = Path(job.log[0]).read_text().splitlines()
+    assert log[-1] == f"{type(error).__name__}: {error}"
+    assert any("Traceback" in line for line in log) is stack
+    assert log[-1] in capsys.readouterr().err
+    assert not (tmp_path / "out.txt").exists()
+    assert not (tmp_path / "record.json").exists()
