@@ -61,5 +61,7 @@ def test_a_wrong_python_is_one_line(monkeypatch):
 def test_a_wrong_or_missing_library_is_one_line(monkeypatch, package, needed):
     real = metadata.version
     monkeypatch.setattr(metadata, "version", lambda name: "1.0" if name == package else real(name))
-    with pytest.raises(EnvironmentFaultError, match=rf"^Serpens needs {package} {needed}x; found 1.0: run `make setup`"):
+    with pytest.raises(
+        EnvironmentFaultError, match=rf"^Serpens needs {package} {needed}x; found 1.0: run `make setup`"
+    ):
         environment.check()

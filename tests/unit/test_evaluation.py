@@ -43,7 +43,9 @@ def test_a_clearly_better_model_helps_and_the_sentence_says_so(truth):
     models = {"deep": [noisy(truth, 0.2, 1)], "base": [noisy(truth, 1.0, 2)]}
     verdict = judged(models, truth)["verdict"]
     assert verdict["deep_learning_helps"] is True
-    assert verdict["text"].startswith("Yes: deep predicts better than the best baseline, base: rmse 0.2")
+    assert verdict["text"].startswith(
+        "Yes: deep predicts better than the best baseline, base: rmse 0.183 against 1.01, "
+    )
 
 
 def test_a_worse_model_does_not_help(truth):

@@ -37,7 +37,9 @@ class Project:
     def jobs(self, *arguments: str, **options) -> list[str]:
         """Return the rules of the jobs that a dry run would start."""
         done = self.run("-n", *arguments, **options)
-        return [line.split()[1].rstrip(":") for line in done.stdout.splitlines() if line.startswith(("rule ", "localrule "))]
+        return [
+            line.split()[1].rstrip(":") for line in done.stdout.splitlines() if line.startswith(("rule ", "localrule "))
+        ]
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,8 @@ def auc(frame, family, settings):
     columns = {name: cleaned.frame[name].to_numpy() for name in cleaned.frame}
     labels = by_key(columns["content"].astype(object), split=0, folds=None, fractions=FRACTIONS)
     parts = {
-        part: {name: values[labels == part] for name, values in columns.items()} for part in ("train", "validation", "test")
+        part: {name: values[labels == part] for name, values in columns.items()}
+        for part in ("train", "validation", "test")
     }
     types = {c["name"]: c["type"] for c in cleaned.account["columns"] if c["kept"] and c["role"] == "feature"}
     schema = features.learn(

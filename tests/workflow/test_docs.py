@@ -31,7 +31,9 @@ def test_the_users_own_model_and_simulator(project):
         name = re.match(r"# (\w+\.py)", block).group(1)
         project.write(name, block)
     simulator = next(block for block in blocks("yaml") if "simulator" in block).strip()
-    model = re.search(r"\{name: mine.*\}", next(block for block in blocks("yaml") if "family: custom" in block)).group(0)
+    model = re.search(r"\{name: mine.*\}", next(block for block in blocks("yaml") if "family: custom" in block)).group(
+        0
+    )
     project.write(
         "mine.yaml",
         f"studies:\n  own:\n    question: Is it a sine?\n    {simulator.replace('rows: 5000', 'rows: 800')}\n"

@@ -49,16 +49,22 @@ def test_everything_that_the_design_names_is_there(ran):
     runs = [f"mlp/split-{k}-repeat-{r}" for k in (0, 1) for r in (0, 1)]
     runs += [f"{name}/split-{k}-repeat-0" for name in ("trivial", "linear", "boosted_trees") for k in (0, 1)]
     expected = {"study.json", "report.html", "evaluation.json", "scores.csv"}
-    expected |= {f"data/{name}" for name in ("raw.parquet", "source.json", "clean.parquet", "cleaning.json", "digest.json")}
+    expected |= {
+        f"data/{name}" for name in ("raw.parquet", "source.json", "clean.parquet", "cleaning.json", "digest.json")
+    }
     parts = ("train.parquet", "validation.parquet", "calibration.parquet", "test.parquet", "schema.json")
     expected |= {f"data/split-{k}/{name}" for k in (0, 1) for name in parts}
-    expected |= {f"models/{run}/{name}" for run in runs for name in ("weights.safetensors", "model.json", "history.parquet")}
+    expected |= {
+        f"models/{run}/{name}" for run in runs for name in ("weights.safetensors", "model.json", "history.parquet")
+    }
     expected |= {f"predictions/{run}.parquet" for run in runs}
     expected |= {f"logs/train/{run}.log" for run in runs} | {f"records/train/{run}.json" for run in runs}
     missing = [name for name in sorted(expected) if not (study / name).is_file()]
     assert not missing
     assert (ran.folder / "results/index.html").is_file()
-    assert {path.stem for path in (study / "figures").glob("*.svg")} == {path.stem for path in (study / "tables").glob("*.csv")}
+    assert {path.stem for path in (study / "figures").glob("*.svg")} == {
+        path.stem for path in (study / "tables").glob("*.csv")
+    }
 
 
 def test_a_second_run_makes_nothing(ran):
@@ -70,7 +76,9 @@ def test_each_row_is_tested_once(ran):
     rows = [
         row
         for k in (0, 1)
-        for row in pq.read_table(ran.folder / f"results/small/predictions/mlp/split-{k}-repeat-0.parquet")["row"].to_pylist()
+        for row in pq.read_table(ran.folder / f"results/small/predictions/mlp/split-{k}-repeat-0.parquet")[
+            "row"
+        ].to_pylist()
     ]
     evaluation = json.loads((ran.folder / "results/small/evaluation.json").read_text())
     assert len(rows) == len(set(rows)) == evaluation["n_test"]

@@ -319,10 +319,7 @@ def _sentence(
         return f"Yes: {ours} predicts better than the best baseline, {theirs}: {scores}, {gap}{small}."
     if helps is False:
         worse = "worse than" if difference["high"] < 0 else "no better, by more than would matter, than"
-        return (
-            f"No: {ours} is {worse} the best baseline, {theirs}: {scores}, {gap}; "
-            f"{number(meaningful)} would matter."
-        )
+        return f"No: {ours} is {worse} the best baseline, {theirs}: {scores}, {gap}; {number(meaningful)} would matter."
     return (
         f"Undecided: these test rows cannot tell whether {ours} is better than the best baseline, {theirs}: "
         f"{scores}, {gap}; {number(meaningful)} would matter."

@@ -59,7 +59,9 @@ def clean(settings: Settings, table: "pd.DataFrame") -> "Cleaned":
 def digest(cleaned: "Cleaned") -> Digest:
     """Return what later jobs depend on: the cleaned rows, and what is known of their columns."""
     columns = {
-        entry["name"]: {"role": entry["role"], "type": entry["type"]} for entry in cleaned.account["columns"] if entry["kept"]
+        entry["name"]: {"role": entry["role"], "type": entry["type"]}
+        for entry in cleaned.account["columns"]
+        if entry["kept"]
     }
     known = {"task": cleaned.task, "classes": list(cleaned.classes), "columns": columns}
     content = hashlib.sha256(json.dumps(known, sort_keys=True).encode())
@@ -138,7 +140,9 @@ def prepare(schema: Schema, part: Columns, past: Columns | None = None) -> Prepa
     return series.prepare(schema, part, past) if schema.series else features.prepare(schema, part)
 
 
-def train(settings: Settings, schema: Schema, train_rows: Columns, validation_rows: Columns, *, device: str) -> "Fitted":
+def train(
+    settings: Settings, schema: Schema, train_rows: Columns, validation_rows: Columns, *, device: str
+) -> "Fitted":
     """Train one model; validation rows decide when to stop, and among a family's own settings."""
     from serpens import fitting
 

@@ -1,0 +1,180 @@
+"""Fit any family, and restore what was fitted; torch is imported only for networks."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serpens.data import Examples, Problem
+from serpens.families import FAMILIES
+
+if TYPE_CHECKING:
+    from torch import nn
+
+# Seconds between two lines of the log.
+LOG_EVERY = 2.0
+
+
+class Predictor(Protocol):
+    """A fitted model."""
+
+    def predict(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return class probabilities or standardised values ``(n, n_outputs)`` of examples ``(n, *input_shape)``."""
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return what was learned, as arrays."""
+
+    def restore(self, state: dict[str, NDArray[Any]]) -> None:
+        """Take back what was learned."""
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that were learned."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted model and how it came about.
+
+    Attributes
+    ----------
+    history
+        ``epoch``, ``train_loss``, ``validation_loss``, ``learning_rate``; empty arrays for a model without epochs.
+    architecture
+        What :func:`restore` needs beside the state; plain JSON.
+    device
+        Where it was trained.
+    """
+
+    model: Predictor
+    history: dict[str, NDArray[Any]]
+    architecture: dict[str, Any]
+    device: str
+
+
+def fit(
+    family: str,
+    settings: Mapping[str, Any],
+    problem: Problem,
+    train: Examples,
+    validation: Examples,
+    *,
+    training: Mapping[str, Any],
+    seed: int,
+    gpus: int = 0,
+    progress: Callable[[int, int, float, float], None] | None = None,
+) -> Fitted:
+    """Fit a model of a family.
+
+    Parameters
+    ----------
+    settings
+        The family's own settings.
+    training
+        Settings of the training loop; only networks have one.
+    gpus
+        GPUs that the job was given; 0 trains on the CPU.
+    progress
+        Called with epoch, most epochs, training and validation loss.
+    """
+    architecture = {"family": family, "settings": dict(settings), "problem": asdict(problem)}
+    module = FAMILIES[family].load()
+    if not FAMILIES[family].network:
+        model: Predictor = module.Estimator(problem, **settings)
+        model.fit(train, validation)  # type: ignore[attr-defined]
+        return Fitted(model, _no_epochs(), architecture, "cpu")
+    from serpens import training as loop
+
+    device = loop.choose_device(gpus)
+    network, history = loop.fit_network(
+        module.build,
+        problem,
+        settings,
+        train,
+        validation,
+        training=training,
+        seed=seed,
+        device=device,
+        progress=progress,
+    )
+    return Fitted(Network(network, problem), history.columns(), architecture, device)
+
+
+def restore(architecture: Mapping[str, Any], state: dict[str, NDArray[Any]]) -> Predictor:
+    """Return the model that was fitted."""
+    problem = Problem(**architecture["problem"] | {"input_shape": tuple(architecture["problem"]["input_shape"])})
+    family = FAMILIES[architecture["family"]]
+    module = family.load()
+    model: Predictor
+    if family.network:
+        model = Network(module.build(problem, **architecture["settings"]), problem)
+    else:
+        model = module.Estimator(problem, **architecture["settings"])
+    model.restore(state)
+    return model
+
+
+class Network:
+    """A PyTorch network as a predictor."""
+
+    def __init__(self, network: "nn.Module", problem: Problem) -> None:
+        self.network = network
+        self.problem = problem
+
+    def predict(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return class probabilities or standardised values ``(n, n_outputs)``."""
+        from serpens import training as loop
+
+        outputs = loop.predict(self.network, X)
+        if self.problem.task != "classification":
+            return outputs
+        shifted = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+        return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return weights and buffers."""
+        return {name: tensor.cpu().numpy() for name, tensor in self.network.state_dict().items()}
+
+    def restore(self, state: dict[str, NDArray[Any]]) -> None:
+        """Take back weights and buffers."""
+        import torch
+
+        self.network.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that were learned."""
+        return sum(p.numel() for p in self.network.parameters() if p.requires_grad)
+
+
+class EpochLog:
+    """Log an epoch now and then, with the time that is left."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self.logger = logger
+        self.start = time.monotonic()
+        self.last = -LOG_EVERY
+
+    def __call__(self, epoch: int, max_epochs: int, train_loss: float, validation_loss: float) -> None:
+        """Log the epoch if it is the last one, or some time has gone by."""
+        elapsed = time.monotonic() - self.start
+        if elapsed - self.last < LOG_EVERY and epoch < max_epochs:
+            return
+        self.last = elapsed
+        self.logger.info(
+            "epoch %3d/%d  training loss %.5f  validation loss %.5f  at most %.0f s left",
+            epoch,
+            max_epochs,
+            train_loss,
+            validation_loss,
+            elapsed / epoch * (max_epochs - epoch),
+        )
+
+
+def _no_epochs() -> dict[str, NDArray[Any]]:
+    names = ("train_loss", "validation_loss", "learning_rate")
+    return {"epoch": np.zeros(0, dtype=np.int64)} | {name: np.zeros(0) for name in names}

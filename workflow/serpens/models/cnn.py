@@ -1,0 +1,110 @@
+"""A small convolutional network for images."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from serpens.data import Problem
+from serpens.errors import ConfigurationError
+from serpens.models.mlp import ACTIVATIONS
+
+
+class RandomShift(nn.Module):
+    """Shift each training image by up to ``pixels`` in each direction, filling with its border.
+
+    Shape
+    -----
+    x ``(n, channels, height, width)`` -> the same.
+    """
+
+    def __init__(self, pixels: int) -> None:
+        super().__init__()
+        self.pixels = pixels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the batch, shifted while training."""
+        if not self.training or not self.pixels:
+            return x
+        n, channels, height, width = x.shape
+        padded = nn.functional.pad(x, (self.pixels,) * 4, mode="replicate")
+        down, right = torch.randint(0, 2 * self.pixels + 1, (2, n, 1), device=x.device)
+        rows = (down + torch.arange(height, device=x.device))[:, None, :, None]  # (n, 1, height, 1)
+        columns = (right + torch.arange(width, device=x.device))[:, None, None, :]  # (n, 1, 1, width)
+        images = torch.arange(n, device=x.device)[:, None, None, None]
+        planes = torch.arange(channels, device=x.device)[None, :, None, None]
+        return padded[images, planes, rows, columns]
+
+
+class CNN(nn.Module):
+    """Two convolutions and a pooling for each entry of ``channels``, then one hidden layer.
+
+    Shape
+    -----
+    x ``(n, channels, height, width)`` -> ``(n, n_outputs)``: logits of classes, or standardised values.
+    """
+
+    def __init__(
+        self,
+        *,
+        input_shape: tuple[int, int, int],
+        n_outputs: int,
+        channels: Sequence[int],
+        width: int,
+        activation: str,
+        dropout: float,
+        augment_shift: int,
+    ) -> None:
+        super().__init__()
+        depth, height, breadth = input_shape
+        layers: list[nn.Module] = [RandomShift(augment_shift)]
+        for n_channels in channels:
+            layers += [
+                nn.Conv2d(depth, n_channels, 3, padding=1, bias=False),
+                nn.BatchNorm2d(n_channels),
+                ACTIVATIONS[activation](),
+                nn.MaxPool2d(2),
+            ]
+            depth, height, breadth = n_channels, height // 2, breadth // 2
+        if not height or not breadth:
+            msg = (
+                f"family cnn halves the image once for each of its {len(channels)} channels; an image of "
+                f"{input_shape[1]} x {input_shape[2]} is too small for that: give fewer channels"
+            )
+            raise ConfigurationError(msg)
+        self.features = nn.Sequential(*layers, nn.Flatten())
+        self.head = nn.Sequential(
+            nn.Linear(depth * height * breadth, width),
+            ACTIVATIONS[activation](),
+            nn.Dropout(dropout),
+            nn.Linear(width, n_outputs),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the outputs of a batch."""
+        out: Tensor = self.head(self.features(x))
+        return out
+
+
+def build(
+    problem: Problem, *, channels: Sequence[int], width: int, activation: str, dropout: float, augment_shift: int
+) -> CNN:
+    """Return an untrained network for the problem.
+
+    Raises
+    ------
+    ConfigurationError
+        If the examples are no images.
+    """
+    if len(problem.input_shape) != 3:
+        msg = "family cnn needs images; the study has none: set image, or choose another family"
+        raise ConfigurationError(msg)
+    return CNN(
+        input_shape=problem.input_shape,
+        n_outputs=problem.n_outputs,
+        channels=channels,
+        width=width,
+        activation=activation,
+        dropout=dropout,
+        augment_shift=augment_shift,
+    )

@@ -1,0 +1,104 @@
+"""Optimisers over one flat vector of parameters, and the course of the learning rate.
+
+All parameters of a network are views into one vector, so a step is one fused operation. The formulas are torch's own,
+called as functions: constructing an optimiser object would import the compiler, which costs more than a second a job.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.adadelta import adadelta
+from torch.optim.adam import adam
+from torch.optim.sgd import sgd
+
+BETAS = (0.9, 0.999)
+ADAM_EPSILON = 1e-8
+ADADELTA_RHO, ADADELTA_EPSILON = 0.9, 1e-6
+
+# one-cycle (Smith 2018): the share of the run that warms up, and how far below the peak it starts and ends
+WARM_UP, START_DIVISOR, END_DIVISOR = 0.3, 25.0, 1e4
+
+
+class Flat:
+    """A network's parameters and gradients as two flat vectors that share memory with it."""
+
+    def __init__(self, network: nn.Module) -> None:
+        parameters = [p for p in network.parameters() if p.requires_grad]
+        self.vector = torch.cat([p.detach().reshape(-1) for p in parameters])
+        self.gradient = torch.zeros_like(self.vector)
+        start = 0
+        for p in parameters:
+            end = start + p.numel()
+            p.data = self.vector[start:end].view_as(p)
+            p.grad = self.gradient[start:end].view_as(p)
+            start = end
+
+
+class Optimizer:
+    """One step of SGD, Adam, AdamW or Adadelta on a flat vector.
+
+    Parameters
+    ----------
+    name
+        ``sgd``, ``adam``, ``adamw`` or ``adadelta``.
+    weight_decay
+        Added to the gradient, but for ``adamw``, where it shrinks the parameters (Loshchilov & Hutter 2019).
+    momentum
+        Of ``sgd``.
+    """
+
+    def __init__(self, name: str, flat: Flat, *, weight_decay: float, momentum: float) -> None:
+        self.name, self.flat, self.weight_decay, self.momentum = name, flat, weight_decay, momentum
+        self.steps = torch.tensor(0.0)
+        self.slots = [torch.zeros_like(flat.vector) for _ in range(1 if name == "sgd" else 2)]
+
+    def step(self, learning_rate: float) -> None:
+        """Move the parameters against the gradient."""
+        p, g, decay = [self.flat.vector], [self.flat.gradient], self.weight_decay
+        if self.name == "sgd":
+            sgd(
+                p, g, [self.slots[0]], lr=learning_rate, momentum=self.momentum, dampening=0.0, weight_decay=decay,
+                nesterov=False, maximize=False, foreach=False, fused=True,
+            )  # fmt: skip
+        elif self.name == "adadelta":
+            adadelta(
+                p, g, [self.slots[0]], [self.slots[1]], [self.steps], lr=learning_rate, rho=ADADELTA_RHO,
+                eps=ADADELTA_EPSILON, weight_decay=decay, maximize=False, foreach=False,
+            )  # fmt: skip
+        else:
+            adam(
+                p, g, [self.slots[0]], [self.slots[1]], [], [self.steps], amsgrad=False, beta1=BETAS[0],
+                beta2=BETAS[1], lr=learning_rate, weight_decay=decay, eps=ADAM_EPSILON, maximize=False,
+                foreach=False, fused=True, decoupled_weight_decay=self.name == "adamw",
+            )  # fmt: skip
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return what a resumed run needs."""
+        return {"steps": self.steps} | {f"slot_{i}": slot for i, slot in enumerate(self.slots)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved state."""
+        self.steps.copy_(state["steps"])
+        for i, slot in enumerate(self.slots):
+            slot.copy_(state[f"slot_{i}"])
+
+
+def learning_rate_at(step: int, n_steps: int, *, peak: float, schedule: str) -> float:
+    """Return the learning rate of a step, counted from 0, of a run of ``n_steps``.
+
+    ``one_cycle`` rises to ``peak`` and falls to almost nothing, both as half a cosine, as torch's ``OneCycleLR``.
+    """
+    if schedule == "constant":
+        return peak
+    top = WARM_UP * n_steps - 1
+    start = peak / START_DIVISOR
+    if step <= top:
+        return _cosine(start, peak, step / top)
+    return _cosine(peak, start / END_DIVISOR, (step - top) / (n_steps - 1 - top))
+
+
+def _cosine(begin: float, end: float, share: float) -> float:
+    return end + (begin - end) / 2 * (1 + math.cos(math.pi * share))
