@@ -92,7 +92,7 @@ def test_set(rows: Columns, truth: NDArray[Any], *, group: str | None, in_time: 
     """
     n = len(truth)
     if group is not None:
-        names, unit = np.unique(rows["group"].astype(str), return_inverse=True)
+        _, unit = np.unique(rows["group"].astype(str), return_inverse=True)
         return TestSet(truth, unit, f"groups of {group}", groups=True)
     if horizon:
         origins, unit = np.unique(rows["origin"], return_inverse=True)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -36,7 +37,7 @@ class MLP(nn.Module):
         super().__init__()
         widths = [d_in] + [width] * n_blocks
         blocks: list[nn.Module] = [nn.Flatten()]
-        for d_from, d_to in zip(widths, widths[1:], strict=False):
+        for d_from, d_to in pairwise(widths):
             blocks += [nn.Linear(d_from, d_to), ACTIVATIONS[activation]()]
             if dropout:
                 blocks.append(nn.Dropout(dropout))

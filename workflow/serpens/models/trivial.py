@@ -34,7 +34,8 @@ class Estimator:
         default = "season" if problem.season else allowed[0]
         self.strategy = strategy or default
         if self.strategy not in allowed:
-            msg = f"strategy {self.strategy!r} of family trivial does not fit {problem.task}; allowed: {', '.join(allowed)}"
+            words = ", ".join(allowed)
+            msg = f"strategy {self.strategy!r} of family trivial does not fit {problem.task}; allowed: {words}"
             raise ConfigurationError(msg)
         if self.strategy == "season" and not 0 < problem.season <= problem.history:
             msg = (

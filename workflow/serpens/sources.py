@@ -1,0 +1,207 @@
+"""Collecting: bring data here as they are, and say where they came from.
+
+Text files are read with every value as the text that stands there, so that 007 stays 007 and nothing is guessed;
+what a value means is decided when it is cleaned.
+"""
+
+import csv
+import gzip
+import hashlib
+import importlib.util
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from serpens import io, provenance
+from serpens.errors import DataError, listed
+from serpens.simulators.registry import SIMULATORS
+
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+# True in the rows of an outside cohort, on which a model is tested.
+COHORT = "__cohort__"
+
+
+@dataclass(frozen=True)
+class Collected:
+    """A table, and where it came from."""
+
+    table: pa.Table
+    source: dict[str, Any]
+
+
+def collect_file(path: str, *, sha256: str | None = None) -> Collected:
+    """Read a CSV, TSV (each also gzipped) or Parquet file.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, is not what its name says, or differs from its sha256.
+    """
+    file = Path(path)
+    if not file.is_file():
+        msg = f"{path}: the file must exist; it does not"
+        raise DataError(msg)
+    found = io.sha256(file)
+    if sha256 is not None and found != sha256.lower():
+        msg = (
+            f"{path}: sha256 must be {sha256}; it is {found}: the file is not the one that the study names, "
+            "so get that one, or correct data.sha256"
+        )
+        raise DataError(msg)
+    table = _read_parquet(file) if file.suffix == ".parquet" else _read_delimited(file)
+    if not table.num_rows:
+        msg = f"{path}: there must be at least one row of data; there is none"
+        raise DataError(msg)
+    source = {"kind": "file", "origin": path, "bytes": file.stat().st_size, "sha256": found}
+    return _described(table, source)
+
+
+def collect_simulator(name: str, *, rows: int, seed: int, arguments: Mapping[str, Any]) -> Collected:
+    """Run a simulator: one of ours by name, or the user's own as ``file.py:function``.
+
+    Raises
+    ------
+    DataError
+        If it cannot be found, raises, or does not return named columns of ``rows`` values.
+    """
+    simulate = _simulator(name)
+    try:
+        columns = simulate(rows=rows, seed=seed, **arguments)
+    except Exception as err:
+        msg = f"simulator {name} must return named columns; it raised {type(err).__name__}: {err}"
+        raise DataError(msg) from err
+    try:
+        named = {str(column): np.asarray(values) for column, values in dict(columns).items()}
+    except (TypeError, ValueError) as err:
+        msg = f"simulator {name} must return named columns; found {type(columns).__name__}"
+        raise DataError(msg) from err
+    if wrong := {column: values.shape for column, values in named.items() if values.shape != (rows,)}:
+        column, shape = next(iter(wrong.items()))
+        msg = f"simulator {name} must return {rows} values a column; column {column!r} has shape {shape}"
+        raise DataError(msg)
+    table = pa.table(named)
+    content = hashlib.sha256()
+    for column in sorted(named):
+        content.update(column.encode())
+        content.update(repr(named[column].tolist()).encode())
+    origin = f"{name}({', '.join(f'{k}={v!r}' for k, v in ({'rows': rows, 'seed': seed} | dict(arguments)).items())})"
+    source = {"kind": "simulator", "origin": origin, "bytes": table.nbytes, "sha256": content.hexdigest()}
+    return _described(table, source)
+
+
+def append_cohort(main: Collected, cohort: Collected) -> Collected:
+    """Join an outside cohort below the main table, and mark its rows.
+
+    Raises
+    ------
+    DataError
+        If the two do not have the same columns.
+    """
+    ours, theirs = set(main.table.column_names), set(cohort.table.column_names)
+    if ours != theirs:
+        msg = (
+            f"{cohort.source['origin']} must have the columns of {main.source['origin']}; "
+            f"it lacks {listed(sorted(ours - theirs)) or 'none'}, and has besides {listed(sorted(theirs - ours)) or 'none'}"
+        )
+        raise DataError(msg)
+    parts = [
+        each.table.select(main.table.column_names).append_column(COHORT, pa.array([mark] * each.table.num_rows))
+        for each, mark in ((main, False), (cohort, True))
+    ]
+    table = pa.concat_tables(parts)
+    return Collected(table, main.source | {"cohort": cohort.source, "rows": table.num_rows})
+
+
+def _described(table: pa.Table, source: dict[str, Any]) -> Collected:
+    return Collected(
+        table, source | {"time": provenance.now(), "rows": table.num_rows, "columns": table.num_columns}
+    )
+
+
+def _read_parquet(file: Path) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(file)
+    except pa.ArrowInvalid as err:
+        msg = f"{file}: must be Parquet, as its name says; {err}"
+        raise DataError(msg) from err
+    _check_header(file, table.column_names)
+    return table.replace_schema_metadata(None)
+
+
+def _read_delimited(file: Path) -> pa.Table:
+    """Read text; every column stays text.
+
+    The csv module, not a faster reader: it tells the line of a row that has too many or too few fields.
+    """
+    suffix = file.suffixes[-2] if file.suffix == ".gz" else file.suffix
+    opened = gzip.open if file.suffix == ".gz" else open
+    rows: list[list[str]] = []
+    try:
+        with opened(file, "rt", encoding="utf-8-sig", newline="") as lines:
+            reader = csv.reader(lines, delimiter=DELIMITERS[suffix], strict=True)
+            header = next(reader, [])
+            _check_header(file, header)
+            for row in reader:
+                if not row:
+                    continue  # a blank line is no row
+                if len(row) != len(header):
+                    msg = (
+                        f"{file}: every row must have {len(header)} fields, as the header has; line {reader.line_num} "
+                        f"has {len(row)}: mend that line, or the header"
+                    )
+                    raise DataError(msg)
+                rows.append(row)
+    except UnicodeDecodeError as err:
+        msg = (
+            f"{file}: the text must be UTF-8; byte {err.start} of a block ({err.object[err.start]:#04x}) is not: "
+            f"convert it, for instance with  iconv -f latin1 -t utf-8 {file.name}"
+        )
+        raise DataError(msg) from err
+    except csv.Error as err:
+        msg = f"{file}: quotes must be closed and doubled inside; line {reader.line_num}: {err}"
+        raise DataError(msg) from err
+    except (OSError, EOFError) as err:
+        msg = f"{file}: cannot be read; {err}"
+        raise DataError(msg) from err
+    columns = zip(*rows, strict=True) if rows else [()] * len(header)
+    return pa.table({name: pa.array(values, pa.string()) for name, values in zip(header, columns, strict=True)})
+
+
+def _check_header(file: Path, header: list[str]) -> None:
+    if not header:
+        msg = f"{file}: the first line must name the columns; the file is empty"
+        raise DataError(msg)
+    if "" in (names := [name.strip() for name in header]):
+        msg = f"{file}: every column must have a name; column {names.index('') + 1} of {len(names)} has none"
+        raise DataError(msg)
+    if twice := sorted({name for name in header if header.count(name) > 1}):
+        msg = f"{file}: a column name must occur once; {listed(map(repr, twice))} occurs more often"
+        raise DataError(msg)
+
+
+def _simulator(name: str) -> Callable[..., Any]:
+    if name in SIMULATORS:
+        found: Callable[..., Any] = import_module(SIMULATORS[name]).simulate
+        return found
+    file, _, function = name.rpartition(":")
+    spec = importlib.util.spec_from_file_location(f"simulator_{Path(file).stem}", file)
+    if spec is None or spec.loader is None or not Path(file).is_file():
+        msg = f"simulator must be one of {listed(SIMULATORS)}, or file.py:function; found {name!r}"
+        raise DataError(msg)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        chosen: Callable[..., Any] = getattr(module, function)
+        inspect.signature(chosen)
+    except Exception as err:
+        msg = f"simulator {name} cannot be loaded; {type(err).__name__}: {err}"
+        raise DataError(msg) from err
+    return chosen
