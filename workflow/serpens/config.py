@@ -29,9 +29,10 @@ from serpens.configtypes import (
     TableFile,
     Text,
     Whole,
+    choice,
     or_text,
 )
-from serpens.errors import listed, nearest
+from serpens.errors import listed
 from serpens.modelconfig import (
     CNN,
     MLP,
@@ -249,7 +250,7 @@ class Image(Section):
 
     columns: Text
     """Glob pattern of the columns that hold the pixels, in the order of the table, row by row."""
-    shape: tuple[Count, Count, Count]
+    shape: Annotated[tuple[Count, ...], Field(min_length=3, max_length=3)]
     """Channels, height and width, in pixels: `[1, 8, 8]`."""
 
 
@@ -442,8 +443,7 @@ class Project(Section):
     def contradictions(self) -> Iterator[Contradiction]:  # noqa: D102
         for name in self.run:
             if name != "all" and name not in self.studies:
-                found = f"no study is called {name!r}{nearest(name, self.studies)}"
-                yield ("run", "studies"), f"{found}; allowed: all, {listed(self.studies)}"
+                yield ("run", "studies"), f"no study is called {name!r}{choice(name, ('all', *self.studies))}"
         if "all" in self.studies:
             yield ("studies",), "no study may be called all: run: all means every study"
 

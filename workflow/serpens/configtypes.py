@@ -5,7 +5,7 @@ Nothing here opens a file; what the files say is checked in :mod:`serpens.planni
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -26,6 +26,24 @@ from serpens.errors import listed, nearest
 SIMULATORS = ("qubit",)  # to be read from serpens.simulators.registry, which is not merged yet
 FILE_TYPES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 DEFINITION = re.compile(r"(?P<path>.+\.py):(?P<name>[A-Za-z_]\w*)")
+
+
+def choice(word: object, words: Collection[str], label: str = "allowed") -> str:
+    """Return the end of a message about a wrong word: the nearest right one, and all of them."""
+    near = nearest(str(word), words)
+    return f"{near}{' ' if near else '; '}{label}: {listed(words)}"
+
+
+def shown(found: object) -> str:
+    """Return what was found as the user wrote it, or how long it is."""
+    if isinstance(found, bool):
+        return str(found).lower()
+    if found is None:
+        return "nothing"
+    if isinstance(found, dict | list | tuple):
+        kind = "mapping" if isinstance(found, dict) else "list"
+        return f"a {kind} of {len(found)}" if found else f"an empty {kind}"
+    return repr(found)
 
 
 def _quoted_text(value: object) -> object:
@@ -64,10 +82,17 @@ def _simulator(text: str) -> str:
         return _definition(text)
     if text not in SIMULATORS:
         raise ValueError(
-            f"unknown simulator {text!r}{nearest(text, SIMULATORS)}; allowed: {listed(SIMULATORS)}, "
+            f"unknown simulator {text!r}{choice(text, SIMULATORS)}, "
             "or a function of your own such as my_sim.py:simulate"
         )
     return text
+
+
+def _argument(value: object) -> object:
+    values = value if isinstance(value, list | tuple) else [value]
+    if not all(isinstance(item, Scalar) for item in values):
+        raise ValueError("must be a number, text, true, false, or a list of these")
+    return value
 
 
 Whole = Annotated[int, Strict()]
@@ -86,7 +111,7 @@ TableFile = Annotated[Text, AfterValidator(_table)]
 Definition = Annotated[Text, AfterValidator(_definition)]
 SimulatorName = Annotated[Text, AfterValidator(_simulator)]
 Scalar = bool | int | float | str
-Argument = Scalar | tuple[Scalar, ...]
+Argument = Annotated[Scalar | tuple[Scalar, ...], BeforeValidator(_argument)]
 
 Contradiction = tuple[tuple[str, ...], str]
 """Keys of one section that contradict each other, the one to blame first, and what must hold."""

@@ -16,8 +16,10 @@ from serpens.configtypes import (
     Section,
     ShareOrNone,
     Whole,
+    choice,
+    shown,
 )
-from serpens.errors import listed, nearest
+from serpens.errors import listed
 from serpens.families import FAMILIES
 
 Optimizer = Literal["sgd", "adam", "adamw", "adadelta"]
@@ -166,20 +168,28 @@ class Custom(Model):
     """Keyword arguments for the class, beside `input_shape` and `n_outputs`."""
 
 
+FAMILY_SECTIONS: dict[str, type[Model]] = {
+    "trivial": Trivial,
+    "linear": Linear,
+    "boosted_trees": BoostedTrees,
+    "mlp": MLP,
+    "cnn": CNN,
+    "custom": Custom,
+}
+
+
 def _named(given: object) -> object:
     """Let a bare name stand for a model, the family for its name, and the name for its family."""
     if isinstance(given, str):
         given = {"family": given}
     if not isinstance(given, dict):
-        raise ValueError(
-            f"must be the name of a family or a mapping, found {given!r}; families: {listed(FAMILIES)}"
-        )
+        raise ValueError(f"must be a family or a mapping, found {shown(given)}; families: {listed(FAMILIES)}")
     family = given.get("family", given.get("name"))
-    if family not in FAMILIES:
-        found = f"unknown family {family!r}{nearest(str(family), FAMILIES)}"
+    if not isinstance(family, str) or family not in FAMILIES:
+        found = f"unknown family {shown(family)}"
         if "family" not in given:
-            found = f"model {family!r} needs a family" if "name" in given else "a model needs a family"
-        raise ValueError(f"{found}; allowed: {listed(FAMILIES)}")
+            found = f"model {shown(family)} needs a family" if "name" in given else "a model needs a family"
+        raise ValueError(f"{found}{choice(family, FAMILIES)}")
     return {"name": family, "family": family} | given
 
 
