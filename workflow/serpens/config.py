@@ -435,7 +435,11 @@ class Project(Section):
     """The studies, by name; the name becomes a folder of results."""
     defaults: dict[str, Any] = Field(default_factory=dict)
     """The same keys as a study's; they hold for every study that does not say otherwise."""
-    run: Annotated[tuple[Text, ...], BeforeValidator(_names), Field(min_length=1)] = ("all",)
+    run: Annotated[
+        tuple[Text, ...],
+        BeforeValidator(_names, json_schema_input_type=str | tuple[str, ...]),
+        Field(min_length=1),
+    ] = ("all",)
     """Which studies are made: `all`, a name, or a list of names."""
     results: LocalPath = "results"
     """Folder into which everything is written."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from serpens.configtypes import (
     Argument,
@@ -66,13 +66,20 @@ class TrainingOverrides(Section):
     class_weights: ClassWeights | None = None
 
 
+def _either_name(schema: dict[str, Any]) -> None:
+    """Let the JSON Schema do without name or family, of which each stands for the other."""
+    schema["required"] = [key for key in schema["required"] if key not in ("name", "family")]
+
+
 class Model(Section):
     """What every model has, of whatever family."""
 
+    model_config = ConfigDict(json_schema_extra=_either_name)
+
     name: Name
-    """Name in results and reports; the family's if not given."""
+    """Name in results and reports; without it the family."""
     family: str
-    """Kind of model."""
+    """Kind of model; without it the name."""
     training: TrainingOverrides = TrainingOverrides()
     """Training settings that differ from the study's; for networks."""
 
@@ -193,7 +200,8 @@ def _named(given: object) -> object:
     return {"name": family, "family": family} | given
 
 
+AnyFamily = Trivial | Linear | BoostedTrees | MLP | CNN | Custom
 AnyModel = Annotated[
-    Annotated[Trivial | Linear | BoostedTrees | MLP | CNN | Custom, Field(discriminator="family")],
-    BeforeValidator(_named, json_schema_input_type=str | dict[str, Any]),
+    Annotated[AnyFamily, Field(discriminator="family")],
+    BeforeValidator(_named, json_schema_input_type=str | AnyFamily),
 ]
