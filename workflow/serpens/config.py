@@ -396,8 +396,9 @@ class Study(Section):
         for key, models in {"models": self.models, "baselines": self.baselines}.items():
             for model in models:
                 if model.name in seen:
+                    blamed = key if key in self.model_fields_set else "models"
                     yield (
-                        (key, "models", "baselines"),
+                        (blamed, "models", "baselines"),
                         f"two models are called {model.name!r}; name them, such as "
                         f"{{name: {model.name}_2, family: {model.family}}}",
                     )

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
+from difflib import get_close_matches
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_origin
@@ -59,10 +60,11 @@ def load_project(path: str | Path, overrides: Mapping[str, Any] | None = None) -
         and types are checked everywhere, files and their columns for the studies that are made.
     """
     source = _read(Path(path), overrides or {})
-    project, found = _examine(_resolved(source.tree))
+    tree = _resolved(source.tree)
+    project, found = _examine(tree)
     if project is not None:
         for name, study in project.selected.items():
-            found += [(("studies", name, *key), text) for key, text in planning.faults(study)]
+            found += [(_path(tree, ("studies", name, *key)), text) for key, text in planning.faults(study)]
     lines = sorted({source.place(fault) for fault in source.faults + found})
     if lines or project is None:
         raise ConfigurationError("\n".join(text for _, text in lines))
@@ -115,8 +117,10 @@ def _read(path: Path, overrides: Mapping[str, Any]) -> _Source:
     try:
         loader = yaml.SafeLoader(path.read_text(encoding="utf-8-sig"))
         root = loader.get_single_node()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error}") from error
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path}: is not UTF-8: {error.reason} at byte {error.start}") from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigurationError(f"{path}:{line}: is not valid YAML: {error.problem}") from error
@@ -209,12 +213,14 @@ def _examine(tree: dict[str, Any]) -> tuple[Project | None, list[Fault]]:
         except ValidationError as error:
             errors = error.errors(include_url=False)
         paths = [_path(tree, details["loc"]) for details in errors]
-        fresh = [
+        removed |= {
+            meant for path, details in zip(paths, errors, strict=True) for meant in _meant(path, details)
+        }
+        faults += [
             (path, _in_words(details))
             for path, details in zip(paths, errors, strict=True)
-            if not _follows_from(removed, path, details)
+            if not _follows(removed, path, details)
         ]
-        faults += fresh
         for path in paths:
             while path and not _remove(tree, path):
                 path = path[:-1]
@@ -245,8 +251,18 @@ def _remove(tree: Any, path: KeyPath) -> bool:
     return isinstance(tree, dict) and tree.pop(path[-1], path) is not path
 
 
-def _follows_from(removed: set[KeyPath], path: KeyPath, details: ErrorDetails) -> bool:
-    """Tell whether a fault is there only because faulty keys were taken away."""
+def _meant(path: KeyPath, details: ErrorDetails) -> list[KeyPath]:
+    """Return the key that a misspelt one stands for: it is there, so nobody should be asked for it."""
+    if details["type"] != "extra_forbidden":
+        return []
+    keys = _section(details["loc"][:-1]).model_fields
+    return [(*path[:-1], key) for key in get_close_matches(str(path[-1]), keys, n=1)]
+
+
+def _follows(removed: set[KeyPath], path: KeyPath, details: ErrorDetails) -> bool:
+    """Tell whether a fault is there only because of other faults."""
+    if details["type"] == "too_short" and len(details["input"]) >= details["ctx"]["min_length"]:
+        return True  # pydantic does not count faulty items
     involved = {path}
     if details["type"] == "contradiction":
         involved |= {(*path[:-1], key) for key in details["ctx"]["keys"]}

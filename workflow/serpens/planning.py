@@ -113,7 +113,7 @@ def _parquet(path: str | Path) -> Any:
 def _records(path: str | Path) -> Iterator[list[str]]:
     """Yield the rows of a text table; bytes that are not UTF-8 are left to the job that reads them all."""
     opened = gzip.open if str(path).endswith(".gz") else open
-    tab = ".tsv" in Path(path).suffixes
+    tab = str(path).removesuffix(".gz").endswith(".tsv")
     try:
         with opened(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as lines:
             yield from csv.reader(lines, delimiter="\t" if tab else ",")
@@ -127,12 +127,9 @@ def _absence(path: str) -> str:
         return ""
     folder = Path(path).absolute().parent
     if not folder.is_dir():
-        return f"there is no file {path!r}: no folder {folder}"
-    return f"there is no file {path!r}{nearest(Path(path).name, _names_in(folder))}; looked in {folder}"
-
-
-def _names_in(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir())
+        return f"there is no file {path!r}: there is no folder {folder}"
+    names = sorted(entry.name for entry in folder.iterdir())
+    return f"there is no file {Path(path).name!r} in {folder}{nearest(Path(path).name, names)}"
 
 
 def _code_faults(study: Study) -> Iterator[Fault]:
