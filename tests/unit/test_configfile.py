@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 from serpens.configfile import load_project
 from serpens.errors import ConfigurationError
 
@@ -421,3 +422,23 @@ def test_all_faults_at_once():
 def test_a_fault_does_not_bring_others_along():
     write(study_text("task: forecasting", "time: date", "horizon: soon", "season: 3"))
     assert faults() == ["config.yaml:8: studies.s.horizon: must be a whole number, found 'soon'"]
+
+
+ODD = [None, True, -1, 2.5, "", "x", [], {}, [None], ["a"], {"a": 1}, {1: 2}, float("nan"), 10**30]
+
+
+@pytest.mark.parametrize(
+    "key", [*STUDY_KEYS.split(", "), "data.file", "image.shape", "models.0.width", "x.y"]
+)
+def test_whatever_stands_at_a_key_is_good_or_told_in_our_words(key):
+    for odd in ODD:
+        study = GOOD | {"image": {"columns": "p*", "shape": [1, 1, 2]}, "models": [{"name": "mlp"}], "x": {}}
+        section, *path = study, *key.split(".")
+        while len(path) > 1:
+            step = path.pop(0)
+            if step == "data":
+                section["data"] = {"file": "my.csv"}
+            section = section[int(step) if step.isdigit() else step]
+        section[path[0]] = odd
+        write(yaml.safe_dump({"studies": {"s": study}}))
+        assert all(line.startswith("config.yaml:") and "nput should" not in line for line in faults()), odd

@@ -29,6 +29,7 @@ KINDS = {
     "int_from_float": "a whole number",
     "float_type": "a number",
     "string_type": "text",
+    "invalid_key": "text",
     "tuple_type": "a list",
     "dict_type": "a mapping",
     "model_type": "a mapping",

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from serpens.config import Custom, Study
-from serpens.configtypes import DEFINITION, choice
+from serpens.configtypes import DEFINITION, SIMULATORS, choice
 from serpens.errors import ConfigurationError, listed, nearest
 from serpens.families import FAMILIES
 
@@ -34,8 +34,9 @@ def header(path: str | Path) -> list[str]:
     Raises
     ------
     ConfigurationError
-        The file is no such table, is empty, is not UTF-8, or names a column twice or not at all.
+        The file is not there, is no table, is empty, is not UTF-8, or a column has no name or that of another.
     """
+    _require(path)
     names = _parquet(path).schema_arrow.names if _is_parquet(path) else next(_records(path), [])
     if not names:
         raise ConfigurationError(f"{path} is empty; its first line must name the columns")
@@ -83,18 +84,22 @@ def runs(study: Study, n_splits: int) -> list[tuple[str, int, int]]:
 def faults(study: Study) -> Iterator[Fault]:
     """Yield what the files contradict in a study: missing files, definitions, arguments and columns."""
     yield from _code_faults(study)
-    if study.test_on.file is not None and (text := _absence(study.test_on.file)):
-        yield ("test_on", "file"), text
-    if study.data.file is None:
-        return
-    if text := _absence(study.data.file):
-        yield ("data", "file"), text
-        return
-    try:
-        names = header(study.data.file)
-        yield from _column_faults(study, study.data.file, names)
-    except ConfigurationError as error:
-        yield ("data", "file"), str(error)
+    headers: dict[str, list[str]] = {}
+    for key, path in (("data", study.data.file), ("test_on", study.test_on.file)):
+        try:
+            if path is not None:
+                headers[key] = header(path)
+        except ConfigurationError as error:
+            yield (key, "file"), str(error)
+    if "data" in headers:
+        yield from _column_faults(study, str(study.data.file), headers["data"])
+    if len(headers) == 2 and (
+        lacking := [name for name in headers["data"] if name not in headers["test_on"]]
+    ):
+        yield (
+            ("test_on", "file"),
+            f"{study.test_on.file} lacks columns of {study.data.file}: {listed(lacking)}",
+        )
 
 
 def _is_parquet(path: str | Path) -> bool:
@@ -121,15 +126,14 @@ def _records(path: str | Path) -> Iterator[list[str]]:
         raise ConfigurationError(f"{path} cannot be read as a table: {error}") from error
 
 
-def _absence(path: str) -> str:
-    """Say that a file is missing, and which one may be meant; empty when it is there."""
-    if Path(path).is_file():
-        return ""
-    folder = Path(path).absolute().parent
+def _require(path: str | Path) -> None:
+    """Refuse a path where no file is, and name the one that may be meant."""
+    file, folder = Path(path), Path(path).absolute().parent
     if not folder.is_dir():
-        return f"there is no file {path!r}: there is no folder {folder}"
-    names = sorted(entry.name for entry in folder.iterdir())
-    return f"there is no file {Path(path).name!r} in {folder}{nearest(Path(path).name, names)}"
+        raise ConfigurationError(f"there is no file {str(path)!r}: there is no folder {folder}")
+    if not file.is_file():
+        near = nearest(file.name, sorted(entry.name for entry in folder.iterdir()))
+        raise ConfigurationError(f"there is no file {file.name!r} in {folder}{near}")
 
 
 def _code_faults(study: Study) -> Iterator[Fault]:
@@ -141,13 +145,11 @@ def _code_faults(study: Study) -> Iterator[Fault]:
                 except ConfigurationError as error:
                     yield (key, place, "path"), str(error)
     simulator, arguments = study.data.simulator, study.data.arguments
-    if simulator is None:
-        return
-    if ":" not in simulator and not arguments:
+    if simulator is None or (simulator in SIMULATORS and not arguments):
         return
     ours = Path(__file__).with_name("simulators") / f"{simulator}.py"
     try:
-        definition = _defined(simulator if ":" in simulator else f"{ours}:simulate")
+        definition = _defined(f"{ours}:simulate" if simulator in SIMULATORS else simulator)
     except ConfigurationError as error:
         yield ("data", "simulator"), str(error)
         return
@@ -167,8 +169,7 @@ def _defined(definition: str) -> ast.stmt:
     match = DEFINITION.fullmatch(definition)
     assert match is not None, definition
     path, name = match["path"], match["name"]
-    if text := _absence(path):
-        raise ConfigurationError(text)
+    _require(path)
     try:
         module = ast.parse(Path(path).read_bytes(), filename=path)
     except (SyntaxError, ValueError) as error:
@@ -218,7 +219,3 @@ def _column_faults(study: Study, path: str, names: Sequence[str]) -> Iterator[Fa
             shape = " x ".join(map(str, study.image.shape))
             text = f"{study.image.columns!r} fits {n_found} columns of {path}, but {shape} pixels need"
             yield ("image", "columns"), f"{text} {prod(study.image.shape)}; its columns: {listed(names)}"
-    if claim.file is not None and Path(claim.file).is_file():
-        lacking = [name for name in names if name not in header(claim.file)]
-        if lacking:
-            yield ("test_on", "file"), f"{claim.file} lacks columns of {path}: {listed(lacking)}"
