@@ -146,9 +146,8 @@ WRONG = {
         f"columns.agee: 'agee' is no column of my.csv; did you mean 'age'? {COLUMNS}"
     ),
     "positive_class: no": (
-        "positive_class: must be text, found false: YAML reads yes, no, on and off as true and "
-        "false; write the "
-        "word in quotes, as it stands in the data"
+        "positive_class: must be text, found false; YAML reads yes, no, on and off as true and false; "
+        "put the word in quotes, as it stands in the data"
     ),
     "id: 12": "id: must be text, found 12; put it in quotes: '12'",
     "id: ''": "id: must be text that is not empty, found ''",

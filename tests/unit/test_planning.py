@@ -141,6 +141,14 @@ def test_a_time_column_that_is_not_there_is_told_once():
     assert [key for key, _ in faults(study(time="t", horizon=2))] == [("time",)]
 
 
+def test_the_pixels_of_an_image_are_all_there():
+    Path("t.csv").write_text("p1,p2,p3,p4,y\n0,0,0,0,1\n", encoding="utf-8")
+    assert list(faults(study(image={"columns": "p*", "shape": [1, 2, 2]}))) == []
+    assert [key for key, _ in faults(study(image={"columns": "p*", "shape": [2, 2, 2]}))] == [
+        ("image", "columns")
+    ]
+
+
 def test_an_outside_cohort_has_the_same_columns():
     table(3)
     Path("other.csv").write_text("y\n1\n", encoding="utf-8")

@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 
 from serpens import planning
 from serpens.config import Project
-from serpens.configtypes import choice, shown
+from serpens.configtypes import TRUTH, choice, shown
 from serpens.errors import ConfigurationError
 from serpens.modelconfig import FAMILY_SECTIONS
 from serpens.planning import Fault, KeyPath
@@ -41,7 +41,6 @@ BOUNDS = {
     "less_than": ("less than", "lt"),
     "less_than_equal": ("at most", "le"),
 }
-TRUTH = "YAML reads yes, no, on and off as true and false; put the word in quotes"
 
 
 def load_project(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Project:

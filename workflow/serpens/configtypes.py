@@ -25,6 +25,7 @@ from serpens.errors import listed, nearest
 
 SIMULATORS = ("qubit",)  # to be read from serpens.simulators.registry, which is not merged yet
 FILE_TYPES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
+TRUTH = "YAML reads yes, no, on and off as true and false; put the word in quotes"
 DEFINITION = re.compile(r"(?P<path>.+\.py):(?P<name>[A-Za-z_]\w*)")
 
 
@@ -49,10 +50,7 @@ def shown(found: object) -> str:
 def _quoted_text(value: object) -> object:
     """Write a number as text, as it stands in the data; refuse what YAML made a truth value."""
     if isinstance(value, bool):
-        raise ValueError(
-            f"must be text, found {str(value).lower()}: YAML reads yes, no, on and off as true and false; "
-            "write the word in quotes, as it stands in the data"
-        )
+        raise ValueError(f"must be text, found {shown(value)}; {TRUTH}, as it stands in the data")
     return str(value) if isinstance(value, int | float) else value
 
 

@@ -34,7 +34,7 @@ def header(path: str | Path) -> list[str]:
     Raises
     ------
     ConfigurationError
-        The file is not there, is no table, is empty, is not UTF-8, or a column has no name or that of another.
+        The file is not there, is no table, is empty, is not UTF-8, or a column has no name of its own.
     """
     _require(path)
     names = _parquet(path).schema_arrow.names if _is_parquet(path) else next(_records(path), [])
