@@ -357,6 +357,13 @@ def test_faults_of_the_command_line_say_so():
     ]
 
 
+def test_a_list_of_the_command_line_has_no_lines_of_the_file():
+    write(study_text("models: [mlp]"))
+    assert faults({"studies": {"s": {"models": ["mpl"]}}}) == [
+        f"command line: studies.s.models[0]: unknown family 'mpl'; did you mean 'mlp'? allowed: {FAMILIES}"
+    ]
+
+
 def test_command_line_lies_over_the_file():
     write(study_text("repeats: 2", "training: {patience: 4}"))
     project = load_project(
