@@ -1,0 +1,174 @@
+"""What is read of the files before any job."""
+
+import gzip
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from serpens.config import Study
+from serpens.errors import ConfigurationError
+from serpens.planning import count_rows, faults, header, n_splits, runs
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def study(**keys):
+    return Study.model_validate({"question": "Why?", "data": "t.csv", "target": "y"} | keys)
+
+
+def table(n_rows, path="t.csv"):
+    Path(path).write_text("x,y\n" + "1,2\n" * n_rows, encoding="utf-8")
+
+
+def test_header_of_every_kind_of_file():
+    text = "a,b b,é\r\n1,2,3\r\n"
+    Path("t.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    Path("t.csv.gz").write_bytes(gzip.compress(text.encode()))
+    Path("t.tsv").write_text(text.replace(",", "\t"), encoding="utf-8")
+    Path("t.tsv.gz").write_bytes(gzip.compress(text.replace(",", "\t").encode()))
+    pq.write_table(pa.table({"a": [1], "b b": [2], "é": [3]}), "t.parquet")
+    for path in ("t.csv", "t.csv.gz", "t.tsv", "t.tsv.gz", "t.parquet"):
+        assert header(path) == ["a", "b b", "é"], path
+        assert count_rows(path, 10) == 1, path
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "t.csv is empty; its first line must name the columns"),
+        (b"a,b,a\n", "t.csv has two columns named 'a'; rename one"),
+        (b"a,,b\n", "column 2 of t.csv has no name; give it one in the first line"),
+        ("a,größe\n".encode("latin-1"), "t.csv is not UTF-8: column 2 reads 'gr��e'; convert the file"),
+        (b"a" * 200_000, "t.csv cannot be read as a table: field larger than field limit (131072)"),
+    ],
+)
+def test_wrong_headers(content, message):
+    Path("t.csv").write_bytes(content)
+    with pytest.raises(ConfigurationError) as caught:
+        header("t.csv")
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("t.csv.gz", "t.csv.gz cannot be read as a table: Not a gzipped file"),
+        ("t.parquet", "t.parquet cannot be read as Parquet: "),
+    ],
+)
+def test_files_that_are_not_what_their_name_says(path, message):
+    Path(path).write_bytes(b"a,b\n1,2\n")
+    with pytest.raises(ConfigurationError, match=message):
+        header(path)
+
+
+def test_rows_are_counted_not_lines_and_no_further_than_asked():
+    Path("t.csv").write_text('a,b\n1,"two\nlines"\n\n3,4\n', encoding="utf-8")
+    assert count_rows("t.csv", 10) == 2
+    assert count_rows("t.csv", 1) == 1
+    Path("t.csv").write_text("a,b\n", encoding="utf-8")
+    assert count_rows("t.csv", 10) == 0
+
+
+@pytest.mark.parametrize(("n_rows", "n"), [(1999, 5), (2000, 1)])
+def test_five_folds_below_two_thousand_rows(n_rows, n):
+    table(n_rows)
+    assert n_splits(study()) == n
+    assert n_splits(study(test_on={"new": "x"})) == n
+    assert n_splits(study(data={"simulator": "qubit", "rows": n_rows})) == n
+
+
+@pytest.mark.parametrize(
+    ("keys", "n"),
+    [
+        ({"split": {"folds": 7}}, 7),
+        ({"split": {"validation": 0.2}}, 1),
+        ({"test_on": {"after": "x"}}, 1),
+        ({"test_on": {"new": "x", "after": "x"}}, 1),
+        ({"test_on": {"column": "x"}}, 1),
+        ({"test_on": {"file": "other.csv"}}, 1),
+        ({"time": "x", "horizon": 2}, 1),
+    ],
+)
+def test_splits_that_do_not_depend_on_the_rows(keys, n):
+    table(10)
+    assert n_splits(study(**keys)) == n
+
+
+def test_what_has_no_chance_runs_once():
+    given = study(models=["mlp", {"name": "flat", "family": "linear"}], baselines=["trivial"], repeats=2)
+    assert runs(given, 2) == [
+        ("mlp", 0, 0),
+        ("mlp", 0, 1),
+        ("mlp", 1, 0),
+        ("mlp", 1, 1),
+        ("flat", 0, 0),
+        ("flat", 1, 0),
+        ("trivial", 0, 0),
+        ("trivial", 1, 0),
+    ]
+
+
+def test_every_missing_column_is_told():
+    table(3)
+    given = study(
+        target="z",
+        id="i",
+        weight="w",
+        test_on={"new": "g"},
+        columns={"c": "number"},
+        features=["f*"],
+        drop=["d"],
+    )
+    assert [key for key, _ in faults(given)] == [
+        ("target",),
+        ("id",),
+        ("weight",),
+        ("test_on", "new"),
+        ("columns", "c"),
+        ("features", 0),
+        ("drop", 0),
+    ]
+
+
+def test_a_time_column_that_is_not_there_is_told_once():
+    table(3)
+    assert [key for key, _ in faults(study(time="t", horizon=2))] == [("time",)]
+
+
+def test_the_pixels_of_an_image_are_all_there():
+    Path("t.csv").write_text("p1,p2,p3,p4,y\n0,0,0,0,1\n", encoding="utf-8")
+    assert list(faults(study(image={"columns": "p*", "shape": [1, 2, 2]}))) == []
+    assert [key for key, _ in faults(study(image={"columns": "p*", "shape": [2, 2, 2]}))] == [
+        ("image", "columns")
+    ]
+
+
+def test_an_outside_cohort_has_the_same_columns():
+    table(3)
+    Path("other.csv").write_text("y\n1\n", encoding="utf-8")
+    assert list(faults(study(test_on={"file": "other.csv"}))) == [
+        (("test_on", "file"), "other.csv lacks columns of t.csv: x")
+    ]
+    table(3, "other.csv")
+    assert list(faults(study(test_on={"file": "other.csv"}))) == []
+
+
+def test_the_users_code_is_read_and_not_run(folder):
+    Path("net.py").write_text("raise SystemExit\nfrom a import B\nC = B\nclass D: ...\n", encoding="utf-8")
+    table(3)
+    for name in "BCD":
+        assert list(faults(study(models=[{"family": "custom", "path": f"net.py:{name}"}]))) == []
+    assert list(faults(study(models=["mlp", {"family": "custom", "path": "nett.py:D"}]))) == [
+        (("models", 1, "path"), f"there is no file 'nett.py' in {folder}; did you mean 'net.py'?")
+    ]
+
+
+def test_a_simulator_with_open_arguments_takes_any():
+    Path("sim.py").write_text("def go(rows, seed, **more): ...\n", encoding="utf-8")
+    assert list(faults(study(data={"simulator": "sim.py:go", "rows": 5, "anything": 1}))) == []

@@ -1,0 +1,458 @@
+"""The study configuration: every key with its type, range, unit, default and meaning.
+
+With :mod:`serpens.modelconfig` this is the only place where they are written; the JSON Schema and
+``docs/configuration.md`` are made from it. It is imported each time Snakemake plans, so it imports nothing
+heavy, and it opens no file: what the files say is checked in :mod:`serpens.planning`, line numbers and
+spelling in :mod:`serpens.configfile`.
+"""
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+
+from serpens.configtypes import (
+    Argument,
+    Contradiction,
+    Count,
+    Level,
+    LocalPath,
+    Name,
+    Positive,
+    Real,
+    Section,
+    Seed,
+    Share,
+    ShareOrNone,
+    SimulatorName,
+    TableFile,
+    Text,
+    Whole,
+    choice,
+    or_text,
+)
+from serpens.errors import listed
+from serpens.modelconfig import (
+    CNN,
+    MLP,
+    AnyModel,
+    BoostedTrees,
+    Custom,
+    Linear,
+    Model,
+    Training,
+    TrainingOverrides,
+    Trivial,
+)
+
+__all__ = [
+    "CNN",
+    "MLP",
+    "BoostedTrees",
+    "Claim",
+    "Column",
+    "Custom",
+    "Data",
+    "Image",
+    "Linear",
+    "Model",
+    "Project",
+    "Resources",
+    "Split",
+    "Study",
+    "Training",
+    "TrainingOverrides",
+    "Trivial",
+    "training_of",
+]
+
+Task = Literal["classification", "regression", "forecasting"]
+ClassMetric = Literal[
+    "accuracy",
+    "balanced_accuracy",
+    "roc_auc",
+    "average_precision",
+    "log_loss",
+    "brier_score",
+    "expected_calibration_error",
+]
+ValueMetric = Literal["rmse", "mae", "median_absolute_error", "r2"]
+ColumnType = Literal["number", "category", "time", "text", "image"]
+
+
+class Data(Section):
+    """Where the data come from: exactly one of `file` and `simulator`. A bare path means `file`."""
+
+    model_config = or_text("path of a file")
+
+    file: TableFile | None = None
+    """Path of a table: .csv, .tsv (also gzipped: .csv.gz, .tsv.gz) or .parquet."""
+    simulator: SimulatorName | None = None
+    """`qubit`, or your own function as `path.py:function`; further keys here are passed on to it."""
+    rows: Count | None = None
+    """Rows to simulate."""
+    seed: Seed = 0
+    """Where the simulator's chance starts."""
+    arguments: dict[str, Argument] = Field(default_factory=dict)
+    """What is passed on to the simulator; the same as writing these keys beside `simulator`."""
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """What the file's content must hash to; 64 hexadecimal digits."""
+    license: str | None = None
+    """Under what terms the data may be used; stands in the report."""
+    citation: str | None = None
+    """Whom to cite for the data; stands in the report."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _write_out(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            return {"file": given}
+        if isinstance(given, dict) and "url" in given:
+            raise ValueError("url is not a source yet; data come from: file, simulator")
+        if isinstance(given, dict) and given.get("simulator") is not None:
+            arguments = given.get("arguments") or {}
+            inline = {key: value for key, value in given.items() if key not in cls.model_fields}
+            if inline and isinstance(arguments, dict):
+                own = {key: value for key, value in given.items() if key in cls.model_fields}
+                return own | {"arguments": arguments | inline}
+        return given
+
+    def contradictions(self) -> Iterator[Contradiction]:  # noqa: D102
+        if self.file is not None and self.simulator is not None:
+            yield ("simulator", "file"), "data have one source: give file or simulator, not both"
+        elif self.file is None and self.simulator is None:
+            yield ("file", "simulator"), "data need a source: give file or simulator"
+        elif self.file is not None:
+            for key in ("rows", "seed", "arguments"):
+                if getattr(self, key):
+                    yield (key, "file"), "is for a simulator; a file is read whole"
+        elif self.rows is None:
+            yield ("rows", "simulator"), "is required with a simulator: how many rows to simulate"
+
+
+class Claim(Section):
+    """What the test rows stand for, and so how the data are split: `new rows`, or some of these keys."""
+
+    model_config = or_text("new rows")
+
+    new: Text | None = None
+    """Column of groups: no value of it is on both sides, so the claim is about new groups."""
+    after: Text | None = None
+    """Column of times: all test rows are later than all training rows."""
+    column: Text | None = None
+    """Column that says of each row `train`, `validation`, `calibration` or `test`."""
+    file: TableFile | None = None
+    """Path of an outside cohort with the same columns: all its rows are test rows, no other is."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _write_out(cls, given: Any) -> Any:
+        if not isinstance(given, str):
+            return given
+        if given != "new rows":
+            raise ValueError(
+                f"must be new rows, {{new: <column>}}, {{after: <column>}}, {{column: <column>}} or "
+                f"{{file: <path>}}, found {given!r}"
+            )
+        return {}
+
+    def contradictions(self) -> Iterator[Contradiction]:  # noqa: D102
+        given = [key for key in ("column", "file", "new", "after") if getattr(self, key) is not None]
+        if len(given) > 1 and given[0] in ("column", "file"):
+            yield tuple(given), f"{given[0]} says already which rows are tested; drop {listed(given[1:])}"
+
+    @property
+    def can_fold(self) -> bool:
+        """Whether any row may be a test row, so that folds can test each once."""
+        return self.after is None and self.column is None and self.file is None
+
+    @property
+    def words(self) -> str:
+        """The claim as a phrase for reports, such as ``new values of patient``."""
+        if self.column is not None:
+            return f"the rows marked in {self.column}"
+        if self.file is not None:
+            return f"the rows of {self.file}"
+        groups = f"new values of {self.new}" if self.new is not None else ""
+        times = f"later values of {self.after}" if self.after is not None else ""
+        return " at ".join(filter(None, (groups, times))) or "new rows"
+
+
+class Split(Section):
+    """How many rows are held out. Either `folds`, where each row is tested once, or the fraction `test`."""
+
+    folds: Annotated[Whole, Field(ge=2, le=20)] | None = None
+    """Number of folds; each is the test part once."""
+    validation: Share = 0.15
+    """Fraction of all rows on which training stops and models are chosen."""
+    calibration: ShareOrNone = 0.1
+    """Fraction of all rows kept for calibration; may be 0."""
+    test: Share = 0.2
+    """Fraction of all rows that are scored, once, at the end; with folds it is 1/folds."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _write_out(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("test") is None:
+            folds = given.get("folds")
+            if isinstance(folds, int) and folds >= 2:
+                return given | {"test": 1 / folds}
+        return given
+
+    def contradictions(self) -> Iterator[Contradiction]:  # noqa: D102
+        if self.folds is not None and self.test != 1 / self.folds:
+            yield ("test", "folds"), f"with {self.folds} folds the test fraction is 1/{self.folds}; drop test"
+        held_out = self.validation + self.calibration + self.test
+        if held_out >= 1 - 1e-9:
+            given = (
+                key for key in ("validation", "calibration", "test", "folds") if key in self.model_fields_set
+            )
+            yield (
+                tuple(given),
+                f"validation + calibration + test must leave rows to train on, found {held_out:.3g} of 1",
+            )
+
+
+class Column(Section):
+    """What is known of a column. A bare word means `type`. What is not said is inferred from the data."""
+
+    model_config = or_text("type of the column")
+
+    type: ColumnType | None = None
+    """What the values are; a value that is not of this type is an error."""
+    min: Real | None = None
+    """Smallest value that can be right, in the column's unit; a smaller one is an error."""
+    max: Real | None = None
+    """Largest value that can be right, in the column's unit; a larger one is an error."""
+    format: Text | None = None
+    """How times are written, such as `%d/%m/%Y` (the codes of Python's strptime)."""
+    missing: tuple[Level, ...] = ()
+    """Values that mean missing, such as `[-999, unknown]`, beside the usual words."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _write_out(cls, given: Any) -> Any:
+        return {"type": given} if isinstance(given, str) else given
+
+    def contradictions(self) -> Iterator[Contradiction]:  # noqa: D102
+        for key in ("min", "max"):
+            if getattr(self, key) is not None and self.type not in (None, "number"):
+                yield (key, "type"), f"is for numbers, and the column's type is {self.type}"
+        if self.min is not None and self.max is not None and self.min > self.max:
+            yield ("max", "min"), f"must not be below min, found {self.max:g} < {self.min:g}"
+        if self.format is not None and self.type not in (None, "time"):
+            yield ("format", "type"), f"is for times, and the column's type is {self.type}"
+
+
+class Image(Section):
+    """How columns make an image."""
+
+    columns: Text
+    """Glob pattern of the columns that hold the pixels, in the order of the table, row by row."""
+    shape: Annotated[tuple[Count, ...], Field(min_length=3, max_length=3)]
+    """Channels, height and width, in pixels: `[1, 8, 8]`."""
+
+
+class Resources(Section):
+    """What a training job asks for; what is not said is sized from data and model."""
+
+    gpu: Annotated[Whole, Field(ge=0)] | None = None
+    """Number of GPUs; without it, one if the machine has any and the model is a network."""
+    mem_mb: Count | None = None
+    """Memory, in MB."""
+    runtime: Count | None = None
+    """Time limit, in minutes."""
+
+
+class Study(Section):
+    """One question, its data, and the models that answer it."""
+
+    question: Text
+    """What you want to know, as a sentence; heads the report."""
+    data: Data
+    """Where the data come from."""
+    target: Text
+    """Column to predict."""
+    task: Task | None = None
+    """What kind of answer; inferred from the target, and forecasting from `horizon`."""
+    positive_class: Level | None = None
+    """The class that is scored when there are two, as it stands in the data."""
+    test_on: Claim = Claim()
+    """What the test rows stand for: `new rows`, `{new: patient}`, `{after: date}`, both of these,
+    `{column: split}`, or `{file: site_b.csv}`."""
+    id: Text | None = None
+    """Column that says what a row is; rows are dealt out by it, or else by their content."""
+    split: Split | None = None
+    """How many rows are held out. Without it five folds below 2,000 rows, one split above."""
+    columns: dict[Text, Column] = Field(default_factory=dict)
+    """What is known of columns, by name."""
+    features: Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
+    """Columns that may be used, as names or glob patterns such as `gene_*`; all if not given."""
+    drop: tuple[Text, ...] = ()
+    """Columns that may not be used, as names or glob patterns."""
+    time: Text | None = None
+    """Column of times; it orders the series that is forecast."""
+    horizon: Count | None = None
+    """How far ahead to forecast, in rows of the series."""
+    history: Count | None = None
+    """How far back a forecast looks, in rows of the series; else the longer of `horizon` and two seasons."""
+    season: Count | None = None
+    """Length of a season, in rows of the series."""
+    image: Image | None = None
+    """How columns make an image."""
+    models: Annotated[tuple[AnyModel, ...], Field(min_length=1)] = (MLP(name="mlp", family="mlp"),)
+    """Models that may answer the question: names of families, or mappings; with `image` else `[cnn]`."""
+    baselines: Annotated[tuple[AnyModel, ...], Field(min_length=1)] = (
+        Trivial(name="trivial", family="trivial"),
+        Linear(name="linear", family="linear"),
+        BoostedTrees(name="boosted_trees", family="boosted_trees"),
+    )
+    """Simple models that they are compared with."""
+    metric: Literal[ClassMetric, ValueMetric] | None = None
+    """What decides; without it roc_auc (two classes), balanced_accuracy, or rmse."""
+    meaningful_difference: Positive | None = None
+    """Smallest difference that would matter to you, in units of the metric."""
+    weight: Text | None = None
+    """Column that says how much a row counts."""
+    repeats: Annotated[Whole, Field(ge=1, le=100)] = 3
+    """Trainings of each model that differ by chance alone."""
+    seed: Seed = 0
+    """Where the models' chance starts."""
+    training: Training = Training()
+    """How networks are trained."""
+    resources: Resources = Resources()
+    """What a training job asks for."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _write_out(cls, given: Any) -> Any:
+        """Write down what the keys imply, so that the resolved study says it."""
+        if not isinstance(given, dict):
+            return given
+        implied: dict[str, object] = {}
+        horizon, season, task = (given.get(key) for key in ("horizon", "season", "task"))
+        if isinstance(horizon, int) and task in (None, "forecasting"):
+            task = "forecasting"
+            two_seasons = 2 * season if isinstance(season, int) else 0
+            implied |= {"task": task, "history": max(horizon, two_seasons)}
+        if task == "forecasting" and isinstance(given.get("time"), str):
+            implied["test_on"] = {"after": given["time"]}
+        if given.get("image") is not None:
+            implied["models"] = ["cnn"]
+        return given | {key: value for key, value in implied.items() if given.get(key) is None}
+
+    def contradictions(self) -> Iterator[Contradiction]:  # noqa: D102
+        yield from self._task_faults()
+        yield from self._role_faults()
+        yield from self._model_faults()
+
+    def _task_faults(self) -> Iterator[Contradiction]:
+        if self.task == "forecasting":
+            for key in ("time", "horizon"):
+                if getattr(self, key) is None:
+                    yield ("task", key), f"forecasting needs {key}"
+            if self.time is not None and self.test_on != Claim(after=self.time):
+                yield (
+                    ("test_on", "time"),
+                    f"forecasting is tested on later times: must be {{after: {self.time}}}",
+                )
+        else:
+            for key in ("horizon", "history", "season"):
+                if getattr(self, key) is not None:
+                    found = f"the task is {self.task}" if self.task else "without horizon this study is none"
+                    yield (key, "task", "horizon"), f"is for forecasting, and {found}"
+        if self.positive_class is not None and self.task in ("regression", "forecasting"):
+            yield ("positive_class", "task"), f"is for classification, and the task is {self.task}"
+        if self.task is not None and self.metric is not None:
+            fitting = get_args(ClassMetric if self.task == "classification" else ValueMetric)
+            if self.metric not in fitting:
+                yield (
+                    ("metric", "task"),
+                    f"{self.metric} does not fit {self.task}; allowed: {listed(fitting)}",
+                )
+        if self.split is not None and self.split.folds is not None and not self.test_on.can_fold:
+            text = f"folds cannot test {self.test_on.words}: these rows are one part; give fractions"
+            yield ("split", "test_on"), text
+
+    def _role_faults(self) -> Iterator[Contradiction]:
+        claim = self.test_on
+        roles = {"id": self.id, "time": self.time, "weight": self.weight}
+        for key, column in roles.items():
+            if column == self.target:
+                yield (key, "target"), f"is the target {self.target!r} too; a column has one of these roles"
+        if self.target in (claim.new, claim.after, claim.column):
+            yield (
+                ("test_on", "target"),
+                f"names the target {self.target!r}; the split may not look at the answer",
+            )
+        if self.target in (self.features or ()):
+            yield ("features", "target"), f"names the target {self.target!r}, which is never a feature"
+        if pattern := next((pattern for pattern in self.drop if fnmatchcase(self.target, pattern)), None):
+            yield ("drop", "target"), f"{pattern!r} would drop the target {self.target!r}"
+
+    def _model_faults(self) -> Iterator[Contradiction]:
+        seen: set[str] = set()
+        for key, models in {"models": self.models, "baselines": self.baselines}.items():
+            for model in models:
+                if model.name in seen:
+                    blamed = key if key in self.model_fields_set else "models"
+                    yield (
+                        (blamed, "models", "baselines"),
+                        f"two models are called {model.name!r}; name them, such as "
+                        f"{{name: {model.name}_2, family: {model.family}}}",
+                    )
+                seen.add(model.name)
+                if model.family == "cnn" and self.image is None:
+                    yield (key, "image"), "cnn is for images: say with image how columns make one"
+                if isinstance(model, Trivial) and (fault := self._strategy_fault(model.strategy)):
+                    yield (key, "task", "season"), f"{model.name}: {fault}"
+
+    def _strategy_fault(self, strategy: str | None) -> str:
+        if strategy == "season" and self.task == "forecasting" and self.season is None:
+            return "strategy season needs the study's season"
+        tasks = {"most_frequent": "classification", "last_value": "forecasting", "season": "forecasting"}
+        if strategy in tasks and self.task not in (None, tasks[strategy]):
+            return f"strategy {strategy} is for {tasks[strategy]}, and the task is {self.task}"
+        if strategy == "mean" and self.task == "classification":
+            return "strategy mean is for regression and forecasting, and the task is classification"
+        return ""
+
+
+def training_of(study: Study, model: Model) -> Training:
+    """Return how a model of the study is trained: the study's settings under the model's own."""
+    own = model.training.model_dump(exclude_none=True)
+    return Training.model_validate(study.training.model_dump() | own)
+
+
+def _names(given: object) -> object:
+    return (given,) if isinstance(given, str) else given
+
+
+class Project(Section):
+    """A whole configuration file."""
+
+    studies: Annotated[dict[Name, Study], Field(min_length=1)]
+    """The studies, by name; the name becomes a folder of results."""
+    defaults: dict[str, Any] = Field(default_factory=dict)
+    """The same keys as a study's; they hold for every study that does not say otherwise."""
+    run: Annotated[
+        tuple[Text, ...],
+        BeforeValidator(_names, json_schema_input_type=str | tuple[str, ...]),
+        Field(min_length=1),
+    ] = ("all",)
+    """Which studies are made: `all`, a name, or a list of names."""
+    results: LocalPath = "results"
+    """Folder into which everything is written."""
+
+    def contradictions(self) -> Iterator[Contradiction]:  # noqa: D102
+        for name in self.run:
+            if name != "all" and name not in self.studies:
+                yield ("run", "studies"), f"no study is called {name!r}{choice(name, ('all', *self.studies))}"
+        if "all" in self.studies:
+            yield ("studies",), "no study may be called all: run: all means every study"
+
+    @property
+    def selected(self) -> dict[str, Study]:
+        """The studies that are made, by name, in the order of the file."""
+        return {name: study for name, study in self.studies.items() if {"all", name} & set(self.run)}

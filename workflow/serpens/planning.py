@@ -1,0 +1,221 @@
+"""What must be known of the files before any job: that they are there, their columns, how many rows.
+
+Runs each time Snakemake plans: it reads headers, counts a few thousand rows at most, and looks at the user's
+Python files without importing them.
+"""
+
+import ast
+import csv
+import gzip
+import zlib
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from itertools import islice
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from serpens.config import Custom, Study
+from serpens.configtypes import DEFINITION, SIMULATORS, choice
+from serpens.errors import ConfigurationError, listed, nearest
+from serpens.families import FAMILIES
+
+KeyPath = tuple[str | int, ...]
+Fault = tuple[KeyPath, str]
+"""The key that is to blame, from the study down, and what is wrong."""
+
+FOLDS_BELOW = 2000
+N_FOLDS = 5
+
+
+def header(path: str | Path) -> list[str]:
+    """Return the column names of a table.
+
+    Raises
+    ------
+    ConfigurationError
+        The file is not there, is no table, is empty, is not UTF-8, or a column has no name of its own.
+    """
+    _require(path)
+    names = _parquet(path).schema_arrow.names if _is_parquet(path) else next(_records(path), [])
+    if not names:
+        raise ConfigurationError(f"{path} is empty; its first line must name the columns")
+    for place, name in enumerate(names, start=1):
+        if "\N{REPLACEMENT CHARACTER}" in name:
+            raise ConfigurationError(f"{path} is not UTF-8: column {place} reads {name!r}; convert the file")
+        if not name.strip():
+            raise ConfigurationError(f"column {place} of {path} has no name; give it one in the first line")
+        if name in names[: place - 1]:
+            raise ConfigurationError(f"{path} has two columns named {name!r}; rename one")
+    return names
+
+
+def count_rows(path: str | Path, at_most: int) -> int:
+    """Count the data rows of a table, and stop at ``at_most``."""
+    if _is_parquet(path):
+        return min(int(_parquet(path).metadata.num_rows), at_most)
+    rows = islice(filter(None, _records(path)), 1, at_most + 1)
+    return sum(1 for _ in rows)
+
+
+def n_splits(study: Study) -> int:
+    """Return into how many train and test parts a study's rows are dealt: its folds, or 1."""
+    if study.split is not None:
+        return study.split.folds or 1
+    if not study.test_on.can_fold:
+        return 1
+    if study.data.file is not None:
+        few = count_rows(study.data.file, FOLDS_BELOW) < FOLDS_BELOW
+    else:
+        few = study.data.rows is not None and study.data.rows < FOLDS_BELOW
+    return N_FOLDS if few else 1
+
+
+def runs(study: Study, n_splits: int) -> list[tuple[str, int, int]]:
+    """List the trainings of a study as (model, split, repeat); a family without chance runs once."""
+    return [
+        (model.name, split, repeat)
+        for model in (*study.models, *study.baselines)
+        for split in range(n_splits)
+        for repeat in range(study.repeats if FAMILIES[model.family].chance else 1)
+    ]
+
+
+def faults(study: Study) -> Iterator[Fault]:
+    """Yield what the files contradict in a study: missing files, definitions, arguments and columns."""
+    yield from _code_faults(study)
+    headers: dict[str, list[str]] = {}
+    for key, path in (("data", study.data.file), ("test_on", study.test_on.file)):
+        try:
+            if path is not None:
+                headers[key] = header(path)
+        except ConfigurationError as error:
+            yield (key, "file"), str(error)
+    if "data" in headers:
+        yield from _column_faults(study, str(study.data.file), headers["data"])
+    if len(headers) == 2 and (
+        lacking := [name for name in headers["data"] if name not in headers["test_on"]]
+    ):
+        yield (
+            ("test_on", "file"),
+            f"{study.test_on.file} lacks columns of {study.data.file}: {listed(lacking)}",
+        )
+
+
+def _is_parquet(path: str | Path) -> bool:
+    return str(path).endswith(".parquet")
+
+
+def _parquet(path: str | Path) -> Any:
+    import pyarrow.parquet  # 0.2 s, and most tables are text
+
+    try:
+        return pyarrow.parquet.ParquetFile(path)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path} cannot be read as Parquet: {error}") from error
+
+
+def _records(path: str | Path) -> Iterator[list[str]]:
+    """Yield the rows of a text table; bytes that are not UTF-8 are left to the job that reads them all."""
+    opened = gzip.open if str(path).endswith(".gz") else open
+    tab = str(path).removesuffix(".gz").endswith(".tsv")
+    try:
+        with opened(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as lines:
+            yield from csv.reader(lines, delimiter="\t" if tab else ",")
+    except (OSError, EOFError, zlib.error, csv.Error) as error:
+        raise ConfigurationError(f"{path} cannot be read as a table: {error}") from error
+
+
+def _require(path: str | Path) -> None:
+    """Refuse a path where no file is, and name the one that may be meant."""
+    file, folder = Path(path), Path(path).absolute().parent
+    if not folder.is_dir():
+        raise ConfigurationError(f"there is no file {str(path)!r}: there is no folder {folder}")
+    if not file.is_file():
+        near = nearest(file.name, sorted(entry.name for entry in folder.iterdir()))
+        raise ConfigurationError(f"there is no file {file.name!r} in {folder}{near}")
+
+
+def _code_faults(study: Study) -> Iterator[Fault]:
+    for key, models in (("models", study.models), ("baselines", study.baselines)):
+        for place, model in enumerate(models):
+            if isinstance(model, Custom):
+                try:
+                    _defined(model.path)
+                except ConfigurationError as error:
+                    yield (key, place, "path"), str(error)
+    simulator, arguments = study.data.simulator, study.data.arguments
+    if simulator is None or (simulator in SIMULATORS and not arguments):
+        return
+    ours = Path(__file__).with_name("simulators") / f"{simulator}.py"
+    try:
+        definition = _defined(f"{ours}:simulate" if simulator in SIMULATORS else simulator)
+    except ConfigurationError as error:
+        yield ("data", "simulator"), str(error)
+        return
+    if isinstance(definition, ast.FunctionDef) and definition.args.kwarg is None:
+        taken = [argument.arg for argument in (*definition.args.args, *definition.args.kwonlyargs)]
+        for name in arguments:
+            if name not in taken:
+                text = f"the simulator takes no {name!r}{choice(name, taken, 'it takes')}"
+                yield ("data", "arguments", name), text
+        for name in ("rows", "seed"):
+            if name not in taken:
+                yield ("data", "simulator"), f"{definition.name} must take the argument {name!r}"
+
+
+def _defined(definition: str) -> ast.stmt:
+    """Find ``path.py:name`` by reading the file, without running it."""
+    match = DEFINITION.fullmatch(definition)
+    assert match is not None, definition
+    path, name = match["path"], match["name"]
+    _require(path)
+    try:
+        module = ast.parse(Path(path).read_bytes(), filename=path)
+    except (SyntaxError, ValueError) as error:
+        where = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
+        raise ConfigurationError(f"{path} is not valid Python{where}: {error.args[0]}") from error
+    names: dict[str, ast.stmt] = {}
+    for statement in module.body:
+        if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+            names[statement.name] = statement
+        elif isinstance(statement, ast.Assign):
+            names |= {target.id: statement for target in statement.targets if isinstance(target, ast.Name)}
+        elif isinstance(statement, ast.ImportFrom):
+            names |= {alias.asname or alias.name: statement for alias in statement.names}
+    if name not in names:
+        raise ConfigurationError(f"{path} defines no {name!r}{choice(name, names, 'it defines')}")
+    return names[name]
+
+
+def _column_faults(study: Study, path: str, names: Sequence[str]) -> Iterator[Fault]:
+    """Yield the columns that the study names and the header does not have."""
+    claim = study.test_on
+    wanted: list[tuple[KeyPath, str | None]] = [
+        (("target",), study.target),
+        (("id",), study.id),
+        (("time",), study.time),
+        (("weight",), study.weight),
+        (("test_on", "new"), claim.new),
+        (("test_on", "column"), claim.column),
+        *((("columns", name), name) for name in study.columns),
+    ]
+    if claim.after != study.time:  # in forecasting the one stands for the other
+        wanted.append((("test_on", "after"), claim.after))
+    for key, name in wanted:
+        if name is not None and name not in names:
+            yield key, f"{name!r} is no column of {path}{choice(name, names, 'its columns')}"
+    patterns = [
+        *((("features", place), pattern) for place, pattern in enumerate(study.features or ())),
+        *((("drop", place), pattern) for place, pattern in enumerate(study.drop)),
+    ]
+    for place_of, pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            text = f"{pattern!r} fits no column of {path}{choice(pattern, names, 'its columns')}"
+            yield place_of, text
+    if study.image is not None:
+        n_found = sum(fnmatchcase(name, study.image.columns) for name in names)
+        if n_found != prod(study.image.shape):
+            shape = " x ".join(map(str, study.image.shape))
+            text = f"{study.image.columns!r} fits {n_found} columns of {path}, but {shape} pixels need"
+            yield ("image", "columns"), f"{text} {prod(study.image.shape)}; its columns: {listed(names)}"
