@@ -16,9 +16,12 @@ from serpens.errors import SerpensError
 
 try:
     environment.check()
-    # as a module of another workflow, Serpens takes its studies from there
-    given = config if workflow.modifier.skip_configfile else None
-    PROJECT = configfile.load(given, workflow.overwrite_configfiles, workflow.config_settings.config)
+    PROJECT = configfile.load(
+        workflow.overwrite_configfiles,
+        workflow.config_settings.config,
+        # as a module of another workflow, Serpens takes its studies from there
+        embedded=config if workflow.modifier.skip_configfile else None,
+    )
 except SerpensError as err:
     raise WorkflowError(str(err)) from None
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from pydantic import ValidationError
+
 from serpens.config import (
     Claim,
     Custom,
@@ -40,9 +41,7 @@ def test_three_keys_make_a_study():
 
 
 def test_default_settings_of_the_families():
-    given = study(
-        models=list(FAMILY_SECTIONS)[:4], baselines=[{"name": "c", "family": "custom", "path": "a.py:N"}]
-    )
+    given = study(models=list(FAMILY_SECTIONS)[:4], baselines=[{"name": "c", "family": "custom", "path": "a.py:N"}])
     settings = {model.family: model.settings() for model in (*given.models, *given.baselines)}
     assert settings == {
         "trivial": {"strategy": None},
@@ -90,9 +89,7 @@ def test_a_model_is_trained_with_the_studys_settings_under_its_own():
 
 
 def test_name_and_family_stand_for_each_other():
-    given = study(
-        models=["mlp", {"name": "linear"}, {"family": "custom", "path": "a.py:B"}], baselines=["trivial"]
-    )
+    given = study(models=["mlp", {"name": "linear"}, {"family": "custom", "path": "a.py:B"}], baselines=["trivial"])
     assert [(model.name, model.family) for model in given.models] == [
         ("mlp", "mlp"),
         ("linear", "linear"),
@@ -137,9 +134,7 @@ def test_fractions():
 
 
 def test_positive_class_and_sentinels_are_text_as_in_the_data():
-    given = study(
-        positive_class=1, columns={"a": {"type": "number", "missing": [-999, "n/a", -9.99]}, "b": "category"}
-    )
+    given = study(positive_class=1, columns={"a": {"type": "number", "missing": [-999, "n/a", -9.99]}, "b": "category"})
     assert given.positive_class == "1"
     assert given.columns["a"].missing == ("-999", "n/a", "-9.99")
     assert given.columns["b"].type == "category"
@@ -147,9 +142,7 @@ def test_positive_class_and_sentinels_are_text_as_in_the_data():
 
 def test_a_simulator_takes_its_arguments_inline_or_nested():
     inline = study(data={"simulator": "qubit", "rows": 10, "damping": 0.1, "drive": [0.5, 2]}).data
-    nested = study(
-        data={"simulator": "qubit", "rows": 10, "arguments": {"damping": 0.1, "drive": [0.5, 2]}}
-    ).data
+    nested = study(data={"simulator": "qubit", "rows": 10, "arguments": {"damping": 0.1, "drive": [0.5, 2]}}).data
     assert inline == nested
     assert inline.arguments == {"damping": 0.1, "drive": (0.5, 2)}
     assert (inline.rows, inline.seed) == (10, 0)
@@ -164,11 +157,7 @@ def test_a_simulator_takes_its_arguments_inline_or_nested():
         {"time": "t", "horizon": 3},
         {"data": {"simulator": "my_sim.py:go", "rows": 5, "x": 1}},
         {"image": {"columns": "p*", "shape": [1, 2, 2]}, "test_on": {"new": "writer"}},
-        {
-            "models": [
-                {"family": "custom", "path": "n.py:N", "arguments": {"depth": 2}, "training": {"patience": 3}}
-            ]
-        },
+        {"models": [{"family": "custom", "path": "n.py:N", "arguments": {"depth": 2}, "training": {"patience": 3}}]},
     ],
 )
 def test_what_is_written_to_study_json_reads_back_the_same(keys):
@@ -211,7 +200,5 @@ def test_planning_imports_nothing_heavy():
         "print({'torch', 'numpy', 'pandas', 'sklearn', 'pyarrow', 'matplotlib'} & set(sys.modules))"
     )
     environment = {"PYTHONPATH": str(ROOT / "workflow")}
-    out = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
-    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert out.stdout == "set()\n"

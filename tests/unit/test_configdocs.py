@@ -5,6 +5,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+
 from serpens import configdocs
 
 ROOT = Path(__file__).parents[2]
@@ -27,9 +28,7 @@ def test_every_key_is_described():
 
 
 def test_config_yaml_fits_the_schema():
-    jsonschema.validate(
-        yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8")), configdocs.schema()
-    )
+    jsonschema.validate(yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8")), configdocs.schema())
 
 
 def test_the_schema_refuses_a_misspelt_key():

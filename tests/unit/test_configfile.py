@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from serpens.configfile import load_project
 from serpens.errors import ConfigurationError
 
@@ -17,10 +18,7 @@ STUDY_KEYS = (
 )
 COLUMNS = "its columns: y, age, date, site, p1, p2"
 INSIDE = "give a path below it, or an absolute one"
-METRICS = (
-    "accuracy, balanced_accuracy, roc_auc, average_precision, log_loss, brier_score, "
-    "expected_calibration_error"
-)
+METRICS = "accuracy, balanced_accuracy, roc_auc, average_precision, log_loss, brier_score, expected_calibration_error"
 VALUE_METRICS = "rmse, mae, median_absolute_error, r2"
 NAME = "letters, digits, - and _ only, the first a letter or digit (it becomes a path)"
 FAMILIES = "trivial, linear, boosted_trees, mlp, cnn, custom"
@@ -72,8 +70,7 @@ WRONG = {
         "learning_rate, patience, optimizer, schedule, weight_decay, momentum, class_weights"
     ),
     "training: {optimizer: adamww}": (
-        "training.optimizer: unknown value 'adamww'; did you mean 'adamw'? allowed: sgd, adam, "
-        "adamw, adadelta"
+        "training.optimizer: unknown value 'adamww'; did you mean 'adamw'? allowed: sgd, adam, adamw, adadelta"
     ),
     "training: 5": "training: must be a mapping, found 5",
     "task: clasification": (
@@ -96,12 +93,8 @@ WRONG = {
         "allowed: name, family, training, width, n_blocks, activation, dropout"
     ),
     "models: [{name: ../x, family: mlp}]": (f"models[0].name: must be {NAME}, found '../x'"),
-    "models: [mlp, mlp]": (
-        "models: two models are called 'mlp'; name them, such as {name: mlp_2, family: mlp}"
-    ),
-    "models: [linear]": (
-        "models: two models are called 'linear'; name them, such as {name: linear_2, family: linear}"
-    ),
+    "models: [mlp, mlp]": ("models: two models are called 'mlp'; name them, such as {name: mlp_2, family: mlp}"),
+    "models: [linear]": ("models: two models are called 'linear'; name them, such as {name: linear_2, family: linear}"),
     "models: [cnn]": "models: cnn is for images: say with image how columns make one",
     "models: [{name: l, family: linear, training: {patience: 3}}]": (
         "models[0].training: is for networks, and linear is none"
@@ -121,9 +114,7 @@ WRONG = {
         "<path>}, "
         "found 'new_rows'"
     ),
-    "test_on: {new: site, column: site}": (
-        "test_on.column: column says already which rows are tested; drop new"
-    ),
+    "test_on: {new: site, column: site}": ("test_on.column: column says already which rows are tested; drop new"),
     "test_on: {new: y}": "test_on: names the target 'y'; the split may not look at the answer",
     "test_on: {new: sites}": (f"test_on.new: 'sites' is no column of my.csv; did you mean 'site'? {COLUMNS}"),
     "split: {folds: 1}": "split.folds: must be at least 2, found 1",
@@ -132,19 +123,14 @@ WRONG = {
         "split.validation: validation + calibration + test must leave rows to train on, found 1 of 1"
     ),
     "columns: {age: numbr}": (
-        "columns.age.type: unknown value 'numbr'; did you mean 'number'? allowed: number, category, "
-        "time, text, image"
+        "columns.age.type: unknown value 'numbr'; did you mean 'number'? allowed: number, category, time, text, image"
     ),
     "columns: {age: {min: 3, max: 2}}": "columns.age.max: must not be below min, found 2 < 3",
-    "columns: {age: {type: category, min: 3}}": (
-        "columns.age.min: is for numbers, and the column's type is category"
-    ),
+    "columns: {age: {type: category, min: 3}}": ("columns.age.min: is for numbers, and the column's type is category"),
     "columns: {age: {format: '%Y', type: number}}": (
         "columns.age.format: is for times, and the column's type is number"
     ),
-    "columns: {agee: number}": (
-        f"columns.agee: 'agee' is no column of my.csv; did you mean 'age'? {COLUMNS}"
-    ),
+    "columns: {agee: number}": (f"columns.agee: 'agee' is no column of my.csv; did you mean 'age'? {COLUMNS}"),
     "positive_class: no": (
         "positive_class: must be text, found false; YAML reads yes, no, on and off as true and false; "
         "put the word in quotes, as it stands in the data"
@@ -190,9 +176,7 @@ TWO_WRONG_TOGETHER = {
     ),
     ("task: forecasting", "time: date"): "6: studies.s.task: forecasting needs horizon",
     ("task: forecasting", "horizon: 3"): "6: studies.s.task: forecasting needs time",
-    ("horizon: 3", "time: dat"): (
-        f"7: studies.s.time: 'dat' is no column of my.csv; did you mean 'date'? {COLUMNS}"
-    ),
+    ("horizon: 3", "time: dat"): (f"7: studies.s.time: 'dat' is no column of my.csv; did you mean 'date'? {COLUMNS}"),
     ("split: {folds: 4}", "test_on: {after: date}"): (
         "6: studies.s.split: folds cannot test later values of date: these rows are one part; give fractions"
     ),
@@ -211,23 +195,17 @@ def test_lines_that_contradict_each_other(lines, message):
 
 def test_forecasting_is_tested_on_later_times_only():
     write(study_text("time: date", "horizon: 3", "test_on: {new: site}"))
-    assert faults() == [
-        "config.yaml:8: studies.s.test_on: forecasting is tested on later times: must be {after: date}"
-    ]
+    assert faults() == ["config.yaml:8: studies.s.test_on: forecasting is tested on later times: must be {after: date}"]
 
 
 def test_season_strategy_needs_a_season():
     write(study_text("time: date", "horizon: 3", "baselines: [{name: trivial, strategy: season}]"))
-    assert faults() == [
-        "config.yaml:8: studies.s.baselines: trivial: strategy season needs the study's season"
-    ]
+    assert faults() == ["config.yaml:8: studies.s.baselines: trivial: strategy season needs the study's season"]
 
 
 WRONG_DATA = {
     "{}": "data.file: data need a source: give file or simulator",
-    "{file: my.csv, simulator: qubit}": (
-        "data.simulator: data have one source: give file or simulator, not both"
-    ),
+    "{file: my.csv, simulator: qubit}": ("data.simulator: data have one source: give file or simulator, not both"),
     "{url: 'http://example.org/a.csv'}": "data: url is not a source yet; data come from: file, simulator",
     "{fil: my.csv}": (
         "data.fil: unknown key; did you mean 'file'? "
@@ -320,11 +298,7 @@ def test_required_keys():
 def test_no_configuration_at_all(text, message):
     write(text)
     found = faults()
-    assert (
-        found == [message]
-        if message
-        else "tag:yaml.org,2002:python/name:os.system is not known here" in found[0]
-    )
+    assert found == [message] if message else "tag:yaml.org,2002:python/name:os.system is not known here" in found[0]
 
 
 def test_no_file_at_all():
@@ -343,9 +317,7 @@ def test_names_of_studies_become_paths():
 
 def test_unknown_study_to_run():
     write(study_text().replace("  s:", "  sponge:") + "run: spong\n")
-    assert faults() == [
-        "config.yaml:6: run: no study is called 'spong'; did you mean 'sponge'? allowed: all, sponge"
-    ]
+    assert faults() == ["config.yaml:6: run: no study is called 'spong'; did you mean 'sponge'? allowed: all, sponge"]
 
 
 def test_faults_of_the_command_line_say_so():
@@ -366,9 +338,7 @@ def test_a_list_of_the_command_line_has_no_lines_of_the_file():
 
 def test_command_line_lies_over_the_file():
     write(study_text("repeats: 2", "training: {patience: 4}"))
-    project = load_project(
-        "config.yaml", {"studies": {"s": {"training": {"max_epochs": 9}}}, "results": "out"}
-    )
+    project = load_project("config.yaml", {"studies": {"s": {"training": {"max_epochs": 9}}}, "results": "out"})
     assert (project.results, project.studies["s"].repeats) == ("out", 2)
     assert (project.studies["s"].training.patience, project.studies["s"].training.max_epochs) == (4, 9)
 
@@ -410,15 +380,10 @@ def test_only_studies_that_are_made_need_their_files():
 
 def test_all_faults_at_once():
     """Also those of later kinds: what keys say together, and what is not in the file."""
-    write(
-        study_text(
-            "repeats: 0", "models: [mlp, mlp]", "id: ident", "trainin: {}", "training: {batch_size: 1.5}"
-        )
-    )
+    write(study_text("repeats: 0", "models: [mlp, mlp]", "id: ident", "trainin: {}", "training: {batch_size: 1.5}"))
     assert faults() == [
         "config.yaml:6: studies.s.repeats: must be at least 1, found 0",
-        "config.yaml:7: studies.s.models: two models are called 'mlp'; name them, such as {name: "
-        "mlp_2, family: mlp}",
+        "config.yaml:7: studies.s.models: two models are called 'mlp'; name them, such as {name: mlp_2, family: mlp}",
         f"config.yaml:8: studies.s.id: 'ident' is no column of my.csv; {COLUMNS}",
         f"config.yaml:9: studies.s.trainin: unknown key; did you mean 'training'? allowed: {STUDY_KEYS}",
         "config.yaml:10: studies.s.training.batch_size: must be a whole number, found 1.5",
@@ -433,9 +398,7 @@ def test_a_fault_does_not_bring_others_along():
 ODD = [None, True, -1, 2.5, "", "x", [], {}, [None], ["a"], {"a": 1}, {1: 2}, float("nan"), 10**30]
 
 
-@pytest.mark.parametrize(
-    "key", [*STUDY_KEYS.split(", "), "data.file", "image.shape", "models.0.width", "x.y"]
-)
+@pytest.mark.parametrize("key", [*STUDY_KEYS.split(", "), "data.file", "image.shape", "models.0.width", "x.y"])
 def test_whatever_stands_at_a_key_is_good_or_told_in_our_words(key):
     for odd in ODD:
         study = GOOD | {"image": {"columns": "p*", "shape": [1, 1, 2]}, "models": [{"name": "mlp"}], "x": {}}

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from serpens import features
 from serpens.errors import DataError
 

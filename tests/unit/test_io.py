@@ -46,7 +46,7 @@ def test_the_same_columns_give_the_same_bytes(tmp_path):
 
 def test_broken_json_says_what_to_do(tmp_path):
     (tmp_path / "a.json").write_text("{")
-    with pytest.raises(DataError, match="a.json: not valid JSON .*; delete the file and run again to make it anew"):
+    with pytest.raises(DataError, match=r"a.json: not valid JSON .*; delete the file and run again to make it anew"):
         io.read_json(tmp_path / "a.json")
 
 

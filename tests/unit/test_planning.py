@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from serpens.config import Study
 from serpens.errors import ConfigurationError
 from serpens.planning import count_rows, faults, header, n_splits, runs
@@ -144,9 +145,7 @@ def test_a_time_column_that_is_not_there_is_told_once():
 def test_the_pixels_of_an_image_are_all_there():
     Path("t.csv").write_text("p1,p2,p3,p4,y\n0,0,0,0,1\n", encoding="utf-8")
     assert list(faults(study(image={"columns": "p*", "shape": [1, 2, 2]}))) == []
-    assert [key for key, _ in faults(study(image={"columns": "p*", "shape": [2, 2, 2]}))] == [
-        ("image", "columns")
-    ]
+    assert [key for key, _ in faults(study(image={"columns": "p*", "shape": [2, 2, 2]}))] == [("image", "columns")]
 
 
 def test_an_outside_cohort_has_the_same_columns():

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from serpens import series
 from serpens.artefacts import Series
 from serpens.errors import DataError

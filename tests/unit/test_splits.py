@@ -2,6 +2,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+
 from serpens import splits
 from serpens.errors import DataError
 

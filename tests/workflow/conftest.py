@@ -25,7 +25,7 @@ class Project:
         command = [sys.executable, "-m", "snakemake", "-s", str(snakefile), "--cores", "2", *arguments]
         if config:
             command += ["--configfile", config]
-        return subprocess.run(  # noqa: PLW1510
+        return subprocess.run(
             command, cwd=self.folder, capture_output=True, text=True, env=os.environ | {"PYTHONWARNINGS": "default"}
         )
 

@@ -62,6 +62,5 @@ def gpus(w):
 
 def targets(_):
     """Return what `rule all` makes: each study that is to run and, when all do, their index."""
-    chosen = [name for name in PROJECT.studies if PROJECT.runs(name)]
-    reports = expand(at("{study}/report.html"), study=chosen)
-    return reports if len(chosen) < len(PROJECT.studies) else [*reports, at("index.html")]
+    reports = expand(at("{study}/report.html"), study=PROJECT.selected)
+    return reports if len(PROJECT.selected) < len(PROJECT.studies) else [*reports, at("index.html")]

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict
 
 from serpens import io
-from serpens.data import Task
+from serpens.config import Task
 
 
 class Artefact(BaseModel):
@@ -105,7 +105,7 @@ class ModelDescription(Artefact):
     name: str
     architecture: dict[str, Any]
     """Family, settings and problem, as :func:`serpens.fitting.restore` reads them."""
-    schema_: Schema
+    data: Schema
     parameters: int
     seed: int
 

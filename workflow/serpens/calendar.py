@@ -51,12 +51,14 @@ def regular(times: "pd.Series[Any]") -> NDArray[Any]:
 def _calendar(ordered: NDArray[np.datetime64], step: np.timedelta64) -> NDArray[np.datetime64] | None:
     """Return the grid of a monthly, quarterly or yearly series on one day of the month (or its last); else None."""
     days = step / np.timedelta64(1, "D")
-    months = next((m for m, (low, high) in {1: (28, 31), 3: (90, 92), 12: (365, 366)}.items() if low <= days <= high), 0)
+    months = next(
+        (m for m, (low, high) in {1: (28, 31), 3: (90, 92), 12: (365, 366)}.items() if low <= days <= high), 0
+    )
     if not months:
         return None
     index = pd.DatetimeIndex(ordered)
     at_end = bool(index.is_month_end.all())
-    if not at_end and index.day.nunique() > 1:
+    if not at_end and (index.day != index.day[0]).any():
         return None
     n = ((index[-1].year - index[0].year) * 12 + index[-1].month - index[0].month) // months
     moments = [index[0] + pd.DateOffset(months=months * i) for i in range(n + 1)]

@@ -14,7 +14,7 @@ import pandas as pd
 
 from serpens.calendar import regular
 from serpens.columns import Parsed, number_as_text, parse
-from serpens.data import Task
+from serpens.config import Task
 from serpens.errors import DataError, listed, nearest
 from serpens.sources import COHORT
 
@@ -53,7 +53,7 @@ def clean(
     target: str,
     task: Task | None = None,
     columns: Mapping[str, Mapping[str, Any]] | None = None,
-    id: str | None = None,  # noqa: A002 - the word of the configuration
+    id: str | None = None,
     group: str | None = None,
     time: str | None = None,
     weight: str | None = None,
@@ -97,9 +97,7 @@ def clean(
     declared = columns or {}
     table = table.set_axis(pd.RangeIndex(1, len(table) + 1))
     allowed = features if features is not None else ([] if horizon else image_columns)
-    reasons = {
-        name: reason for name in table.columns if name not in roles and (reason := _unused(name, allowed, drop))
-    }
+    reasons = {name: reason for name in table.columns if name not in roles and (reason := _unused(name, allowed, drop))}
     parsed = {
         name: _parse(name, table[name], roles.get(name), declared.get(name, {}))
         for name in table.columns
@@ -139,7 +137,9 @@ def clean(
         why = listed(f"{name} ({reason})" for name, reason in reasons.items())
         msg = f"at least one column must be left to predict from; there is none. Left out: {why or 'none'}"
         raise DataError(msg)
-    return Cleaned(frame.reset_index(drop=True), task, classes, {"rows": account.content(len(frame)), "columns": entries})
+    return Cleaned(
+        frame.reset_index(drop=True), task, classes, {"rows": account.content(len(frame)), "columns": entries}
+    )
 
 
 @dataclass
@@ -233,7 +233,7 @@ def _merged(frame: pd.DataFrame, key: str, account: _RowAccount, reason: str, mu
     if (twice := once.index[once[key].duplicated(keep=False)]).size:
         first = once.loc[twice[0], key]
         rows = once[once[key] == first]
-        differing = [str(name) for name in rows if rows[name].nunique(dropna=False) > 1]
+        differing = [str(name) for name in rows if len(rows[name].drop_duplicates()) > 1]
         msg = (
             f"{must}; column {key!r} is {first!r} in rows {listed(map(str, rows.index), 5)}, which differ in "
             f"{listed(differing)}: correct them, or name another column"
@@ -304,7 +304,7 @@ def _one_row_a_time(frame: pd.DataFrame, time: str, account: _RowAccount) -> pd.
     return whole[list(frame.columns)]
 
 
-def _named(frame: pd.DataFrame, *, id: str | None, time: str | None, horizon: int | None) -> pd.DataFrame:  # noqa: A002
+def _named(frame: pd.DataFrame, *, id: str | None, time: str | None, horizon: int | None) -> pd.DataFrame:
     """Name every row by its id, time or content, and bring the rows into canonical order."""
     if horizon:
         assert time is not None
@@ -329,7 +329,9 @@ def _content(frame: pd.DataFrame) -> "pd.Series[Any]":
 
 def _as_text(values: "pd.Series[Any]") -> "pd.Series[Any]":
     if values.dtype == np.float64:
-        return pd.Series(["" if v != v else number_as_text(v) for v in values.tolist()], index=values.index, dtype=object)
+        return pd.Series(
+            ["" if v != v else number_as_text(v) for v in values.tolist()], index=values.index, dtype=object
+        )
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
         midnight = (values.dropna() == values.dropna().dt.normalize()).all()
         pattern = "%Y-%m-%d" if midnight else "%Y-%m-%dT%H:%M:%S.%f"
@@ -346,7 +348,7 @@ def _column_account(
     entry |= {"type": parsed.type, "how": parsed.how, "missing_words": parsed.missing_words}
     if role == "target" and task == "classification":
         entry["type"] = "category"
-    values = frame[name] if name in frame else parsed.values
+    values = frame.get(name, parsed.values)
     known = values.dropna()
     entry |= {"missing": int(values.isna().sum()), "distinct": int(known.nunique())}
     if values.dtype == np.float64 and len(known):

@@ -22,10 +22,14 @@ MISSING_AMONG_VALUES = frozenset(
 )
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 ISO_TIME = re.compile(r"\d{4}-\d{2}(-\d{2}([ T]\d{2}:\d{2}.*)?)?")
-TIME_FORMATS = (
-    ["%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d"]
-    + ["%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y"]
-)
+TIME_FORMATS = ["%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d"] + [
+    "%d/%m/%Y %H:%M",
+    "%m/%d/%Y %H:%M",
+    "%d %b %Y",
+    "%d %B %Y",
+    "%b %d, %Y",
+    "%B %d, %Y",
+]
 # Share of numbers from which the rest looks like a mistake, not like a category.
 MOSTLY = 0.9
 TEXT_LENGTH = 40
@@ -191,7 +195,7 @@ class _Reader:
         if len(formats) > 1:
             msg = (
                 f"column {self.name!r} holds times that can be read as {listed(map(repr, formats))}, for instance "
-                f"{known.iloc[0]!r}: say which, columns: {{{self.name}: {{type: time, format: \"{formats[0]}\"}}}}"
+                f'{known.iloc[0]!r}: say which, columns: {{{self.name}: {{type: time, format: "{formats[0]}"}}}}'
             )
             raise DataError(msg)
         read = pd.to_datetime(known, format=formats[0], errors="coerce", utc=True) if formats else None

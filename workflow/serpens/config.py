@@ -61,6 +61,7 @@ __all__ = [
     "Resources",
     "Split",
     "Study",
+    "Task",
     "Training",
     "TrainingOverrides",
     "Trivial",
@@ -205,9 +206,7 @@ class Split(Section):
             yield ("test", "folds"), f"with {self.folds} folds the test fraction is 1/{self.folds}; drop test"
         held_out = self.validation + self.calibration + self.test
         if held_out >= 1 - 1e-9:
-            given = (
-                key for key in ("validation", "calibration", "test", "folds") if key in self.model_fields_set
-            )
+            given = (key for key in ("validation", "calibration", "test", "folds") if key in self.model_fields_set)
             yield (
                 tuple(given),
                 f"validation + calibration + test must leave rows to train on, found {held_out:.3g} of 1",

@@ -1,7 +1,7 @@
 """Read ``config.yaml``: every fault at once, each with its line and in plain words."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
@@ -43,13 +43,44 @@ BOUNDS = {
 }
 
 
-def load_project(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Project:
+DEFAULT_FILE = "config.yaml"
+
+
+def load(files: Sequence[Path], overrides: Mapping[str, Any], embedded: Mapping[str, Any] | None = None) -> Project:
+    """Read the configuration as Snakemake was told to: a file given takes the place of ``config.yaml``.
+
+    Parameters
+    ----------
+    files
+        What ``--configfile`` gave.
+    overrides
+        What ``--config`` gave.
+    embedded
+        The configuration that another workflow gives, when Serpens is its module; no file is read then.
+
+    Raises
+    ------
+    ConfigurationError
+        As :func:`load_project`, or if more than one file is given.
+    """
+    if embedded is not None:
+        return load_project(None, embedded)
+    if len(files) > 1:
+        raise ConfigurationError(f"one --configfile must be given, found {len(files)}: put the studies into one file")
+    if not files and not Path(DEFAULT_FILE).is_file():
+        raise ConfigurationError(
+            f"there is no {DEFAULT_FILE} in {Path.cwd()}: write one, or name yours with --configfile"
+        )
+    return load_project(files[0] if files else DEFAULT_FILE, overrides)
+
+
+def load_project(path: str | Path | None, overrides: Mapping[str, Any] | None = None) -> Project:
     """Read and check a whole configuration; paths in it are relative to the working directory.
 
     Parameters
     ----------
     path
-        The YAML file.
+        The YAML file; None when all is in ``overrides``.
     overrides
         What ``snakemake --config`` gave, laid over the file; nested mappings are merged.
 
@@ -59,7 +90,7 @@ def load_project(path: str | Path, overrides: Mapping[str, Any] | None = None) -
         One line for each fault: ``config.yaml:12: studies.iris.repeats: must be at least 1, found 0``. Keys
         and types are checked everywhere, files and their columns for the studies that are made.
     """
-    source = _read(Path(path), overrides or {})
+    source = _read(Path(path), overrides or {}) if path is not None else _given(overrides or {})
     tree = _resolved(source.tree)
     project, found = _examine(tree)
     if project is not None:
@@ -112,6 +143,13 @@ def _spelled(path: KeyPath) -> str:
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
 
 
+def _given(tree: Mapping[str, Any]) -> _Source:
+    """Take a whole configuration as another workflow gives it."""
+    source = _Source("config")
+    _lay_over(source.tree, tree, (), source.lines)
+    return source
+
+
 def _read(path: Path, overrides: Mapping[str, Any]) -> _Source:
     source = _Source(str(path))
     try:
@@ -157,9 +195,7 @@ def _built(node: yaml.Node, path: KeyPath, source: _Source, loader: yaml.SafeLoa
 def _scalar(node: yaml.Node, path: KeyPath, source: _Source, loader: yaml.SafeLoader) -> Any:
     """Read a word as YAML does, but keep dates, times such as 12:30 and numbers such as 007 as text."""
     kind = node.tag.removeprefix("tag:yaml.org,2002:")
-    if kind in ("null", "bool", "float") or (
-        kind == "int" and re.fullmatch(r"[-+]?(0|[1-9][\d_]*)", node.value)
-    ):
+    if kind in ("null", "bool", "float") or (kind == "int" and re.fullmatch(r"[-+]?(0|[1-9][\d_]*)", node.value)):
         return loader.construct_object(node)
     if kind in ("str", "int", "timestamp"):
         return node.value
@@ -169,9 +205,7 @@ def _scalar(node: yaml.Node, path: KeyPath, source: _Source, loader: yaml.SafeLo
     raise ConfigurationError(f"{source.file}:{line}: {node.tag} is not known here; write text or a number")
 
 
-def _lay_over(
-    tree: dict[str, Any], overrides: Mapping[str, Any], path: KeyPath, lines: dict[KeyPath, int]
-) -> None:
+def _lay_over(tree: dict[str, Any], overrides: Mapping[str, Any], path: KeyPath, lines: dict[KeyPath, int]) -> None:
     """Lay the command line's values over the file's; what only repeats the file keeps its line."""
     for key, value in overrides.items():
         here = (*path, key)
@@ -213,9 +247,7 @@ def _examine(tree: dict[str, Any]) -> tuple[Project | None, list[Fault]]:
         except ValidationError as error:
             errors = error.errors(include_url=False)
         paths = [_path(tree, details["loc"]) for details in errors]
-        removed |= {
-            meant for path, details in zip(paths, errors, strict=True) for meant in _meant(path, details)
-        }
+        removed |= {meant for path, details in zip(paths, errors, strict=True) for meant in _meant(path, details)}
         faults += [
             (path, _in_words(details))
             for path, details in zip(paths, errors, strict=True)

@@ -22,8 +22,8 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from serpens.errors import listed, nearest
+from serpens.simulators.registry import SIMULATORS
 
-SIMULATORS = ("qubit",)  # to be read from serpens.simulators.registry, which is not merged yet
 FILE_TYPES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 TRUTH = "YAML reads yes, no, on and off as true and false; put the word in quotes"
 DEFINITION = re.compile(r"(?P<path>.+\.py):(?P<name>[A-Za-z_]\w*)")
@@ -56,9 +56,7 @@ def _quoted_text(value: object) -> object:
 
 def _inside(path: str) -> str:
     if posixpath.normpath(path).split("/")[0] == "..":
-        raise ValueError(
-            f"leaves the working directory, found {path!r}; give a path below it, or an absolute one"
-        )
+        raise ValueError(f"leaves the working directory, found {path!r}; give a path below it, or an absolute one")
     return path
 
 

@@ -1,12 +1,11 @@
 """What passes between preprocessing and models: arrays, and the shape of the problem they pose."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-Task = Literal["classification", "regression", "forecasting"]
+from serpens.config import Task
 
 
 @dataclass(frozen=True)

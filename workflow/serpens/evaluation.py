@@ -5,6 +5,7 @@ the mean over repeats of the metric on the pooled rows. Its interval resamples w
 groups, or blocks of consecutive times; all models are scored on the same resampled rows, so differences are paired.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,7 +52,7 @@ class TestSet:
     @property
     def n_units(self) -> int:
         """Number of units."""
-        return int(self.unit_of_row.max()) + 1
+        return 1 + int(self.unit_of_row.max())
 
 
 def predict(model: Predictor, schema: Schema, prepared: Prepared) -> dict[str, NDArray[Any]]:
@@ -264,7 +265,7 @@ def _compare(
     summaries: Mapping[str, _Summary], metric: str, sign: int, baselines: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Compare every model with every baseline; a positive difference means that the model is better."""
-    comparisons = []
+    comparisons: list[dict[str, Any]] = []
     for model in (name for name in summaries if name not in baselines):
         for baseline in baselines:
             ours, our_replicates = summaries[model].replicates(metric)
@@ -339,4 +340,4 @@ def _finite(value: float) -> float | None:
 
 def _block_length(n: int, at_least: int = 1) -> int:
     """Return n^(1/3) (Künsch 1989), at least ``at_least``, and at most half of what there is."""
-    return max(1, min(max(at_least, round(n ** (1 / 3))), n // 2))
+    return max(1, min(max(at_least, math.ceil(n ** (1 / 3))), n // 2))

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serpens.artefacts import Feature, ImageShape, Schema, Target
-from serpens.data import Examples, Problem, Task
+from serpens.config import Task
+from serpens.data import Examples, Problem
 from serpens.errors import DataError, nearest
 
 Columns = Mapping[str, NDArray[Any]]
@@ -232,7 +233,7 @@ def _encode_feature(feature: Feature, values: NDArray[Any]) -> NDArray[np.float6
         place = {level: index for index, level in enumerate(feature.levels)}
         chosen = np.array([place.get("" if value is None else value, -1) for value in values])
         hot: NDArray[np.bool_] = chosen[:, None] == np.arange(len(feature.levels))
-    return hot.astype(np.float64)
+        return hot.astype(np.float64)
     numbers = _numbers(values)
     missing = np.isnan(numbers)
     scaled = (np.where(missing, feature.fill, numbers) - feature.center) / feature.scale

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from serpens.data import Task
+from serpens.config import Task
 
 # (outputs (n, n_outputs), y, weight (n,) or None) -> mean loss
 Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]

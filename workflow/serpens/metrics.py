@@ -86,7 +86,7 @@ def default_metric(task: str, n_classes: int) -> Metric:
     """Return what decides, unless a study says otherwise."""
     if task != "classification":
         return METRICS["rmse"]
-    return METRICS["roc_auc" if n_classes == 2 else "accuracy"]
+    return METRICS["roc_auc" if n_classes == 2 else "balanced_accuracy"]
 
 
 def default_difference(metric: Metric, y_true: NDArray[Any]) -> float:

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from serpens.config import Custom, Study
-from serpens.configtypes import DEFINITION, SIMULATORS, choice
+from serpens.configtypes import DEFINITION, choice
 from serpens.errors import ConfigurationError, listed, nearest
 from serpens.families import FAMILIES
+from serpens.layout import Run
+from serpens.simulators.registry import SIMULATORS
 
 KeyPath = tuple[str | int, ...]
 Fault = tuple[KeyPath, str]
@@ -71,10 +73,22 @@ def n_splits(study: Study) -> int:
     return N_FOLDS if few else 1
 
 
-def runs(study: Study, n_splits: int) -> list[tuple[str, int, int]]:
-    """List the trainings of a study as (model, split, repeat); a family without chance runs once."""
+def source_files(study: Study) -> list[str]:
+    """List the files that a study's data are collected from, the user's simulator among them."""
+    simulator = study.data.simulator
+    own = simulator.rpartition(":")[0] if simulator and simulator not in SIMULATORS else None
+    return [path for path in (study.data.file, own, study.test_on.file) if path]
+
+
+def is_network(study: Study, model: str) -> bool:
+    """Return whether a model of the study is a network, which may ask for a GPU."""
+    return any(FAMILIES[each.family].network for each in (*study.models, *study.baselines) if each.name == model)
+
+
+def runs(study: Study, n_splits: int) -> list[Run]:
+    """List the trainings of a study; a family without chance runs once."""
     return [
-        (model.name, split, repeat)
+        Run(model.name, split, repeat)
         for model in (*study.models, *study.baselines)
         for split in range(n_splits)
         for repeat in range(study.repeats if FAMILIES[model.family].chance else 1)
@@ -93,9 +107,7 @@ def faults(study: Study) -> Iterator[Fault]:
             yield (key, "file"), str(error)
     if "data" in headers:
         yield from _column_faults(study, str(study.data.file), headers["data"])
-    if len(headers) == 2 and (
-        lacking := [name for name in headers["data"] if name not in headers["test_on"]]
-    ):
+    if len(headers) == 2 and (lacking := [name for name in headers["data"] if name not in headers["test_on"]]):
         yield (
             ("test_on", "file"),
             f"{study.test_on.file} lacks columns of {study.data.file}: {listed(lacking)}",

@@ -7,7 +7,7 @@ which Snakemake compares by name and value; what a rule does not name here canno
 import json
 from typing import Any
 
-from serpens.config import Model, Study
+from serpens.config import Model, Split, Study, training_of
 from serpens.layout import Run
 
 
@@ -49,7 +49,7 @@ def clean(study: Study) -> dict[str, Any]:
 def split(study: Study, n_splits: int) -> dict[str, Any]:
     """Which rows are on which side, and how rows become arrays."""
     claim = study.test_on
-    parts = study.split
+    parts = study.split or Split()
     return {
         "claim": claim.model_dump(),
         "words": claim.words,
@@ -67,20 +67,16 @@ def split(study: Study, n_splits: int) -> dict[str, Any]:
 def _series(study: Study) -> dict[str, Any] | None:
     if study.horizon is None:
         return None
-    season = study.season or 0
     return {
         "time": study.time,
         "horizon": study.horizon,
-        # two seasons show a model what repeats; without a season, twice as far back as ahead
-        "history": study.history or 2 * (season or study.horizon),
-        "season": season,
+        "history": study.history,
+        "season": study.season or 0,
     }
 
 
 def train(study: Study, run: Run) -> dict[str, Any]:
     """One model's family, settings and training; repeats start from consecutive seeds."""
-    from serpens.config import training_of
-
     model = models(study)[run.model]
     return {
         "name": model.name,

@@ -119,9 +119,7 @@ def append_cohort(main: Collected, cohort: Collected) -> Collected:
 
 
 def _described(table: pa.Table, source: dict[str, Any]) -> Collected:
-    return Collected(
-        table, source | {"time": provenance.now(), "rows": table.num_rows, "columns": table.num_columns}
-    )
+    return Collected(table, source | {"time": provenance.now(), "rows": table.num_rows, "columns": table.num_columns})
 
 
 def _read_parquet(file: Path) -> pa.Table:

@@ -88,7 +88,7 @@ def split(settings: Settings, number: int, table: Columns, known: Digest) -> tup
         classes = table[target] if known.classes else None
         splits.check_parts(labels, classes, split=number, advice=_advice(settings))
     dropped = {CONTENT, COHORT}
-    parts = {
+    parts: dict[str, Columns] = {
         part: {name: values[labels == part] for name, values in table.items() if name not in dropped}
         for part in splits.PARTS
     }
@@ -140,9 +140,7 @@ def prepare(schema: Schema, part: Columns, past: Columns | None = None) -> Prepa
     return series.prepare(schema, part, past) if schema.series else features.prepare(schema, part)
 
 
-def train(
-    settings: Settings, schema: Schema, train_rows: Columns, validation_rows: Columns, *, device: str
-) -> "Fitted":
+def train(settings: Settings, schema: Schema, train_rows: Columns, validation_rows: Columns, *, gpus: int) -> "Fitted":
     """Train one model; validation rows decide when to stop, and among a family's own settings."""
     from serpens import fitting
 
@@ -156,7 +154,18 @@ def train(
         training=settings["training"],
         seed=settings["seed"],
         progress=fitting.EpochLog(logger),
-        device=device,
+        gpus=gpus,
+    )
+
+
+def describe(settings: Settings, schema: Schema, fitted: "Fitted") -> ModelDescription:
+    """Return what makes a model again, with its weights."""
+    return ModelDescription(
+        name=settings["name"],
+        architecture=fitted.architecture,
+        data=schema,
+        parameters=fitted.model.parameters,
+        seed=settings["seed"],
     )
 
 

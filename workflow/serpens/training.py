@@ -151,7 +151,7 @@ def predict(network: nn.Module, X: NDArray[np.float32]) -> NDArray[np.float64]:
     network.eval()
     device = next(network.parameters()).device
     with torch.no_grad():
-        parts = [network(part.to(device)).cpu() for part in torch.from_numpy(X).split(PREDICT_ROWS)]
+        parts = [network(part.to(device)).cpu() for part in torch.split(torch.from_numpy(X), PREDICT_ROWS)]
     return np.asarray(torch.cat(parts).numpy().astype(np.float64))
 
 
@@ -164,7 +164,7 @@ def _loss(network: nn.Module, loss_of: losses.Loss, examples: Examples, device: 
     network.eval()
     X, y, weight = _tensors(examples, device)
     with torch.no_grad():
-        outputs = torch.cat([network(part) for part in X.split(PREDICT_ROWS)])
+        outputs = torch.cat([network(part) for part in torch.split(X, PREDICT_ROWS)])
         return float(loss_of(outputs, y, weight))
 
 
