@@ -1,1 +1,14 @@
-x = 1
+"""Write the page over all studies, and all their scores as one table."""
+
+from typing import TYPE_CHECKING
+
+from serpens import io, report
+from serpens.run import script_run
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with script_run(snakemake) as run:
+    evaluations = [io.read_json(path) for path in snakemake.input.evaluations]
+    io.write_text(snakemake.output.html, report.index(evaluations, run.settings))
+    io.write_rows(snakemake.output.scores, [row for path in snakemake.input.scores for row in io.read_rows(path)])

@@ -333,10 +333,11 @@ def _as_text(values: "pd.Series[Any]") -> "pd.Series[Any]":
             ["" if v != v else number_as_text(v) for v in values.tolist()], index=values.index, dtype=object
         )
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
-        midnight = (values.dropna() == values.dropna().dt.normalize()).all()
-        pattern = "%Y-%m-%d" if midnight else "%Y-%m-%dT%H:%M:%S.%f"
-        return values.dt.strftime(pattern).astype(object).where(values.notna(), "")
-    return values.map(lambda value: "\x00" if value is None else str(value)).astype(object)
+        # a date alone where the time is midnight, value by value: one row's text depends on no other row
+        texts = ["" if v is pd.NaT else v.isoformat().removesuffix("T00:00:00") for v in values]
+        return pd.Series(texts, index=values.index, dtype=object)
+    texts = ["\x00" if value is None else str(value) for value in values]
+    return pd.Series(texts, index=values.index, dtype=object)
 
 
 def _column_account(

@@ -340,4 +340,5 @@ def _finite(value: float) -> float | None:
 
 def _block_length(n: int, at_least: int = 1) -> int:
     """Return n^(1/3) (Künsch 1989), at least ``at_least``, and at most half of what there is."""
-    return max(1, min(max(at_least, math.ceil(n ** (1 / 3))), n // 2))
+    usual = math.ceil(n ** (1 / 3))
+    return max(1, min(max(at_least, usual), n // 2))

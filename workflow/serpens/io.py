@@ -112,6 +112,12 @@ def write_rows(path: PathLike, rows: Sequence[Mapping[str, object]]) -> None:
         writer.writerows(rows)
 
 
+def read_rows(path: PathLike) -> list[dict[str, str]]:
+    """Read the rows of a CSV, every value as text."""
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def write_arrays(path: PathLike, arrays: "Mapping[str, NDArray[Any]]") -> None:
     """Write named arrays as safetensors."""
     from safetensors.numpy import save

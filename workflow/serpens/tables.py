@@ -1,0 +1,146 @@
+"""The tidy table behind each figure of a report: what is computed, before anything is drawn."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from serpens import metrics
+
+MAX_PANELS = 24
+MAX_POINTS = 1500
+SHOWN_ORIGINS = 4
+RELIABILITY_BINS = 10
+
+Entry = Mapping[str, Any]
+
+
+def distributions(cleaning: Entry) -> pd.DataFrame:
+    """Return counts of the values of each kept column: by bin for numbers, by level for categories."""
+    rows: list[dict[str, Any]] = []
+    for column in cleaning["columns"]:
+        if not column["kept"] or column["role"] not in ("target", "feature"):
+            continue
+        common = {"column": column["name"], "role": column["role"]}
+        if "histogram" in column:
+            edges = column["histogram"]["edges"]
+            bins = zip(edges, edges[1:], column["histogram"]["counts"], strict=False)
+            rows += [common | {"low": low, "high": high, "level": None, "count": n} for low, high, n in bins]
+        else:
+            levels = column.get("levels", [])
+            rows += [common | {"low": None, "high": None, "level": level, "count": n} for level, n in levels]
+    return pd.DataFrame(rows, columns=["column", "role", "low", "high", "level", "count"])
+
+
+def models(evaluation: Entry) -> pd.DataFrame:
+    """Return each model's deciding score with its interval, of the mean of repeats and of their ensemble."""
+    rows = [
+        {"model": name, "baseline": model["baseline"], "of": of} | model[key]
+        for name, model in evaluation["models"].items()
+        for key, of in (("score", "mean of repeats"), ("ensemble", "ensemble"))
+    ]
+    return pd.DataFrame(rows)
+
+
+def predictions(evaluation: Entry, predicted: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+    """Return what the ``predictions`` figure draws: curves, a confusion matrix, points, or forecasts.
+
+    Parameters
+    ----------
+    predicted
+        Test predictions of the best model and the best baseline: ``model``, ``truth``, and ``prediction`` or a
+        ``probability_`` column for each class; repeats averaged.
+    """
+    best = evaluation["verdict"]["best_model"]
+    if len(classes) == 2:
+        return _curves(predicted, classes)
+    if classes:
+        return _confusion(predicted[predicted["model"] == best], classes)
+    if evaluation["task"] == "forecasting":
+        origins = np.sort(predicted["origin"].unique())
+        shown = origins[np.linspace(0, len(origins) - 1, SHOWN_ORIGINS).astype(int)]
+        return predicted[predicted["origin"].isin(shown)][["model", "origin", "step", "time", "truth", "prediction"]]
+    return _points(predicted)[["model", "row", "truth", "prediction"]]
+
+
+def errors(evaluation: Entry, predicted: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+    """Return what the ``errors`` figure draws: reliability, recall of classes, residuals, or error by horizon."""
+    if len(classes) == 2:
+        rows = []
+        for model, own in predicted.groupby("model", sort=False):
+            outcome = (own["truth"] == classes[1]).to_numpy()
+            probability = own[f"probability_{classes[1]}"].to_numpy()
+            curve = metrics.reliability_curve(outcome, probability, RELIABILITY_BINS)
+            rows += [
+                {"model": model, "predicted": p, "observed": o, "count": n} for p, o, n in zip(*curve, strict=True)
+            ]
+        return pd.DataFrame(rows)
+    if classes:
+        rows = []
+        for model, own in predicted.groupby("model", sort=False):
+            matrix = _matrix(own, classes)
+            rows += [
+                {"model": model, "class": name, "recall": matrix[k, k] / matrix[k].sum(), "count": matrix[k].sum()}
+                for k, name in enumerate(classes)
+            ]
+        return pd.DataFrame(rows)
+    if evaluation["task"] == "forecasting":
+        squared = predicted.assign(squared=(predicted["prediction"] - predicted["truth"]) ** 2)
+        by_step = squared.groupby(["model", "step"], sort=False)["squared"].mean()
+        return np.sqrt(by_step).rename("rmse").reset_index()
+    points = _points(predicted)
+    return points.assign(residual=points["prediction"] - points["truth"])[["model", "row", "prediction", "residual"]]
+
+
+def learning(histories: pd.DataFrame) -> pd.DataFrame:
+    """Return loss and learning rate per epoch of every network."""
+    return histories[["model", "split", "repeat", "epoch", "train_loss", "validation_loss", "learning_rate"]]
+
+
+def cost(evaluation: Entry, costs: pd.DataFrame) -> pd.DataFrame:
+    """Return, for each model, training time and memory of one training, and how many there were."""
+    grouped = costs.groupby("model", sort=False)
+    table = grouped["seconds"].agg(["median", "min", "max", "sum", "count"]).reset_index()
+    table = table.set_axis(["model", "seconds", "fastest", "slowest", "total_seconds", "trainings"], axis=1)
+    table["peak_memory_mb"] = grouped["peak_memory_mb"].max().to_numpy()
+    table["parameters"] = [evaluation["models"][model]["parameters"] for model in table["model"]]
+    table["baseline"] = [evaluation["models"][model]["baseline"] for model in table["model"]]
+    return table
+
+
+def _curves(predicted: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+    parts = []
+    for model, own in predicted.groupby("model", sort=False):
+        positive = (own["truth"] == classes[1]).to_numpy()
+        score = own[f"probability_{classes[1]}"].to_numpy()
+        false, true = metrics.roc_curve(positive, score)
+        precision, recall = metrics.precision_recall_curve(positive, score)
+        parts.append(pd.DataFrame({"curve": "ROC", "model": model, "x": false, "y": true}))
+        parts.append(pd.DataFrame({"curve": "precision-recall", "model": model, "x": recall, "y": precision}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _matrix(own: pd.DataFrame, classes: list[str]) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    code = {name: k for k, name in enumerate(classes)}
+    truth = own["truth"].map(code).to_numpy(dtype=np.int64)
+    chosen = own[[f"probability_{name}" for name in classes]].to_numpy().argmax(axis=1)
+    return metrics.confusion_matrix(truth, chosen, len(classes))
+
+
+def _confusion(own: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+    matrix = _matrix(own, classes)
+    return pd.DataFrame(
+        [
+            {"truth": truth, "prediction": prediction, "count": int(matrix[i, j])}
+            for i, truth in enumerate(classes)
+            for j, prediction in enumerate(classes)
+        ]
+    )
+
+
+def _points(predicted: pd.DataFrame) -> pd.DataFrame:
+    """Return the same rows of every model, evenly drawn from all when there are many."""
+    rows = np.sort(predicted["row"].unique())
+    shown = rows[np.linspace(0, len(rows) - 1, min(len(rows), MAX_POINTS)).astype(int)]
+    return predicted[predicted["row"].isin(shown)]
