@@ -1,8 +1,8 @@
 """Serpens: from a research question and a data set to evidence.
 
-    snakemake --cores                                  the studies of config.yaml
-    snakemake --cores --config run=breast_cancer       one of them
-    snakemake --cores --configfile mine.yaml           your own
+snakemake --cores                                  the studies of config.yaml
+snakemake --cores --config run=breast_cancer       one of them
+snakemake --cores --configfile mine.yaml           your own
 """
 
 import sys

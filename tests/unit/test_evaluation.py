@@ -44,7 +44,7 @@ def test_a_clearly_better_model_helps_and_the_sentence_says_so(truth):
     verdict = judged(models, truth)["verdict"]
     assert verdict["deep_learning_helps"] is True
     assert verdict["text"].startswith(
-        "Yes: deep predicts better than the best baseline, base: rmse 0.183 against 1.01, "
+        "Yes: deep predicts better than the best baseline, base: RMSE 0.183 against 1.01, "
     )
 
 

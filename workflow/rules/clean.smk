@@ -16,6 +16,8 @@ rule clean:
         record=of_study("records/clean.json"),
     log:
         of_study("logs/clean.log"),
+    conda:
+        "../../envs/cpu.yaml"
     resources:
         mem_mb=2000,
         runtime=30,
@@ -38,6 +40,8 @@ rule split:
         record=of_study("records/split/split-{split}.json"),
     log:
         of_study("logs/split/split-{split}.log"),
+    conda:
+        "../../envs/cpu.yaml"
     resources:
         mem_mb=2000,
         runtime=30,

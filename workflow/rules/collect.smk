@@ -14,6 +14,8 @@ rule collect:
         record=of_study("records/collect.json"),
     log:
         of_study("logs/collect.log"),
+    conda:
+        "../../envs/cpu.yaml"
     resources:
         mem_mb=2000,
         runtime=30,

@@ -1,4 +1,4 @@
-"""What the rules share: the checked configuration, and what each job takes from it."""
+"""The common ground of all stages: the checked configuration, and what each job takes from it."""
 
 from serpens import planning, settings
 from serpens.layout import FIGURES, Run, StudyFolder
@@ -14,7 +14,9 @@ wildcard_constraints:
 
 RUN = "{model}/split-{split}-repeat-{repeat}"
 SPLITS = {name: planning.n_splits(study) for name, study in PROJECT.studies.items()}
-RUNS = {name: planning.runs(study, SPLITS[name]) for name, study in PROJECT.studies.items()}
+RUNS = {
+    name: planning.runs(study, SPLITS[name]) for name, study in PROJECT.studies.items()
+}
 
 
 def at(path):
@@ -24,17 +26,19 @@ def at(path):
 
 def of_study(path):
     """Return a path below the folder of a study."""
-    return at("{study}/" + path)
+    return at(f"{{study}}/{path}")
 
 
 def per_split(path):
     """Return an input function: the path for every split of the study."""
-    return lambda w: expand(at(w.study + "/" + path), split=range(SPLITS[w.study]))
+    return lambda w: expand(at(f"{w.study}/{path}"), split=range(SPLITS[w.study]))
 
 
 def per_run(path):
     """Return an input function: the path for every training of the study."""
-    return lambda w: [at(f"{w.study}/{path}".replace(RUN, run.stem)) for run in RUNS[w.study]]
+    return lambda w: [
+        at(f"{w.study}/{path}".replace(RUN, run.stem)) for run in RUNS[w.study]
+    ]
 
 
 def sources(w):
@@ -47,8 +51,14 @@ def depends_on(part, *names):
 
     def params(w):
         more = {"n_splits": SPLITS, "name": {w.study: w.study}, "runs": RUNS}
-        run = [Run(w.model, int(w.split), int(w.repeat))] if "repeat" in w.keys() else []
-        return settings.as_json(part(PROJECT.studies[w.study], *run, *(more[name][w.study] for name in names)))
+        run = (
+            [Run(w.model, int(w.split), int(w.repeat))] if "repeat" in w.keys() else []
+        )
+        return settings.as_json(
+            part(
+                PROJECT.studies[w.study], *run, *(more[name][w.study] for name in names)
+            )
+        )
 
     return params
 
@@ -61,6 +71,10 @@ def gpus(w):
 
 
 def targets(_):
-    """Return what `rule all` makes: each study that is to run and, when all do, their index."""
+    """Return what is made by default: each study that is to run and, when all do, their index."""
     reports = expand(at("{study}/report.html"), study=PROJECT.selected)
-    return reports if len(PROJECT.selected) < len(PROJECT.studies) else [*reports, at("index.html")]
+    return (
+        reports
+        if len(PROJECT.selected) < len(PROJECT.studies)
+        else [*reports, at("index.html")]
+    )

@@ -7,7 +7,11 @@ Makes   predictions/, evaluation.json, scores.csv
 
 rule evaluate:
     input:
-        parts=lambda w: [path for part in PARTS for path in per_split(f"data/split-{{split}}/{part}.parquet")(w)],
+        parts=lambda w: [
+            path
+            for part in PARTS
+            for path in per_split(f"data/split-{{split}}/{part}.parquet")(w)
+        ],
         schemas=per_split("data/split-{split}/schema.json"),
         weights=per_run(f"models/{RUN}/weights.safetensors"),
         descriptions=per_run(f"models/{RUN}/model.json"),
@@ -18,6 +22,8 @@ rule evaluate:
         record=of_study("records/evaluate.json"),
     log:
         of_study("logs/evaluate.log"),
+    conda:
+        "../../envs/cpu.yaml"
     resources:
         mem_mb=4000,
         runtime=60,

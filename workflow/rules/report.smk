@@ -18,16 +18,24 @@ rule report:
         descriptions=per_run(f"models/{RUN}/model.json"),
         records=per_run(f"records/train/{RUN}.json"),
     output:
-        html=report(of_study("report.html"), caption="../report/report.rst", category="{study}"),
+        html=report(
+            of_study("report.html"), caption="../report/report.rst", category="{study}"
+        ),
         study=of_study("study.json"),
         figures=[
-            report(of_study(f"figures/{name}.svg"), caption=f"../report/{name}.rst", category="{study}")
+            report(
+                of_study(f"figures/{name}.svg"),
+                caption=f"../report/{name}.rst",
+                category="{study}",
+            )
             for name in FIGURES
         ],
         tables=expand(of_study("tables/{name}.csv"), name=FIGURES, allow_missing=True),
         record=of_study("records/report.json"),
     log:
         of_study("logs/report.log"),
+    conda:
+        "../../envs/cpu.yaml"
     resources:
         mem_mb=2000,
         runtime=30,
@@ -47,10 +55,14 @@ rule index:
         record=at("records/index.json"),
     log:
         at("logs/index.log"),
+    conda:
+        "../../envs/cpu.yaml"
     resources:
         mem_mb=1000,
         runtime=10,
     params:
-        settings=settings.as_json({name: study.question for name, study in PROJECT.studies.items()}),
+        settings=settings.as_json(
+            {name: study.question for name, study in PROJECT.studies.items()}
+        ),
     script:
         "../scripts/index.py"

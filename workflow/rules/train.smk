@@ -17,11 +17,15 @@ rule train:
         record=of_study(f"records/train/{RUN}.json"),
     log:
         of_study(f"logs/train/{RUN}.log"),
+    conda:
+        "../../envs/cpu.yaml"
     threads: 1
     resources:
         gpu=gpus,
-        mem_mb=lambda w, attempt: (PROJECT.studies[w.study].resources.mem_mb or 4000) * attempt,
-        runtime=lambda w, attempt: (PROJECT.studies[w.study].resources.runtime or 60) * attempt,
+        mem_mb=lambda w, attempt: (PROJECT.studies[w.study].resources.mem_mb or 4000)
+        * attempt,
+        runtime=lambda w, attempt: (PROJECT.studies[w.study].resources.runtime or 60)
+        * attempt,
     params:
         settings=depends_on(settings.train),
     script:

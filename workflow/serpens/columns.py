@@ -12,27 +12,40 @@ from numpy.typing import NDArray
 from serpens.errors import DataError, listed
 
 # Words that mean a missing value anywhere; pandas' own list, and a question mark.
-MISSING = frozenset(
-    ["", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A"]
-    + ["NA", "NULL", "NaN", "None", "n/a", "nan", "null", "?"]
-)
+MISSING = frozenset({"", "NA", "N/A", "n/a", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None", "?"}) | {
+    "#N/A",
+    "#N/A N/A",
+    "#NA",
+    "-1.#IND",
+    "-1.#QNAN",
+    "1.#IND",
+    "1.#QNAN",
+}
 # Words that mean it where every other value is a number or a time; in a category they may be a level.
 MISSING_AMONG_VALUES = frozenset(
     ["-", "--", ".", "na", "none", "nil", "unknown", "missing", "n.a.", "n.d.", "nd", "not available"]
 )
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 ISO_TIME = re.compile(r"\d{4}-\d{2}(-\d{2}([ T]\d{2}:\d{2}.*)?)?")
-TIME_FORMATS = ["%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d"] + [
+TIME_FORMATS = (
+    "%d/%m/%Y",
+    "%m/%d/%Y",
+    "%d.%m.%Y",
+    "%d-%m-%Y",
+    "%m-%d-%Y",
+    "%Y/%m/%d",
     "%d/%m/%Y %H:%M",
     "%m/%d/%Y %H:%M",
     "%d %b %Y",
     "%d %B %Y",
     "%b %d, %Y",
     "%B %d, %Y",
-]
+)
 # Share of numbers from which the rest looks like a mistake, not like a category.
 MOSTLY = 0.9
 TEXT_LENGTH = 40
+# So few rows are distinct anyway.
+FEW_ROWS = 12
 SHOWN = 5
 
 
@@ -98,7 +111,8 @@ def _parse_typed(name: str, raw: "pd.Series[Any]", declared: str | None) -> Pars
         return Parsed(words.where(raw.notna(), None), declared, how, missing)
     values = raw.astype(np.float64)
     if np.isinf(values).any():
-        msg = f"column {name!r} must be finite; {_rows(raw, np.isinf(values))}: repair these rows, or declare them missing"
+        found = _rows(raw, np.isinf(values))
+        msg = f"column {name!r} must be finite; {found}: repair these rows, or declare them missing"
         raise DataError(msg)
     return Parsed(values, "number", how, missing)
 
@@ -151,8 +165,9 @@ class _Reader:
         if share == 1:
             return self.numbers(required=True), "number"
         if share >= MOSTLY:
+            found = self._examples(known & ~numeric)
             msg = (
-                f"column {self.name!r} holds numbers in {share:.0%} of its rows, and {self._examples(known & ~numeric)}: "
+                f"column {self.name!r} holds numbers in {share:.0%} of its rows, and {found}: "
                 f"if these mean a missing value, set columns: {{{self.name}: {{missing: [...]}}}}; if the column is "
                 "no number, set its type to category"
             )
@@ -166,7 +181,7 @@ class _Reader:
         mean_length = (here * lengths).sum() / here.sum()
         distinct = (here > 0).sum() / here.sum()
         is_text = mean_length > TEXT_LENGTH or (distinct > 0.5 and (here * spaced).sum() > 0.5 * here.sum())
-        return self.text(), "text" if is_text and here.sum() > len(TIME_FORMATS) else "category"
+        return self.text(), "text" if is_text and here.sum() > FEW_ROWS else "category"
 
     def text(self) -> NDArray[Any]:
         """Return the words; None for a missing one."""

@@ -308,9 +308,10 @@ def _sentence(
     meaningful: float,
 ) -> str:
     ours, theirs = comparison["model"], comparison["against"]
-    name = deciding.name.replace("_", " ")
     difference = comparison["difference"]
-    scores = f"{name} {number(models[ours]['score']['value'])} against {number(models[theirs]['score']['value'])}"
+    scores = (
+        f"{deciding.label} {number(models[ours]['score']['value'])} against {number(models[theirs]['score']['value'])}"
+    )
     gap = (
         f"a difference of {number(difference['value'])} in its favour (95 % interval {number(difference['low'])} "
         f"to {number(difference['high'])})"
@@ -319,8 +320,8 @@ def _sentence(
         small = ", but less than what would matter" if difference["high"] < meaningful else ""
         return f"Yes: {ours} predicts better than the best baseline, {theirs}: {scores}, {gap}{small}."
     if helps is False:
-        worse = "worse than" if difference["high"] < 0 else "no better, by more than would matter, than"
-        return f"No: {ours} is {worse} the best baseline, {theirs}: {scores}, {gap}; {number(meaningful)} would matter."
+        how = "is worse than" if difference["high"] < 0 else "does not improve, by as much as would matter, on"
+        return f"No: {ours} {how} the best baseline, {theirs}: {scores}, {gap}; {number(meaningful)} would matter."
     return (
         f"Undecided: these test rows cannot tell whether {ours} is better than the best baseline, {theirs}: "
         f"{scores}, {gap}; {number(meaningful)} would matter."
@@ -331,7 +332,7 @@ def number(value: float | None) -> str:
     """Return a number with three significant digits, as a reader wants it; a true minus sign."""
     if value is None:
         return "not defined"
-    return f"{value:.3g}".replace("-", "\N{MINUS SIGN}")
+    return f"{value:#.3g}".rstrip(".").replace("-", "\N{MINUS SIGN}")
 
 
 def _finite(value: float) -> float | None:
@@ -340,5 +341,5 @@ def _finite(value: float) -> float | None:
 
 def _block_length(n: int, at_least: int = 1) -> int:
     """Return n^(1/3) (Künsch 1989), at least ``at_least``, and at most half of what there is."""
-    usual = math.ceil(n ** (1 / 3))
+    usual = math.ceil(math.cbrt(n))
     return max(1, min(max(at_least, usual), n // 2))

@@ -28,6 +28,8 @@ class Metric:
 
     Attributes
     ----------
+    label
+        What a reader calls it.
     meaningful_difference
         The smallest difference that would matter, unless a study says otherwise; None for errors in the target's own
         units (see :func:`default_difference`).
@@ -36,6 +38,7 @@ class Metric:
     """
 
     name: str
+    label: str
     greater_is_better: bool
     classification: bool
     meaningful_difference: float | None
@@ -235,17 +238,17 @@ def r2(y_true: Values, y_pred: Values, weights: Values) -> Values:
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric("roc_auc", True, True, 0.01, roc_auc),
-        Metric("average_precision", True, True, 0.02, average_precision),
-        Metric("accuracy", True, True, 0.01, accuracy),
-        Metric("balanced_accuracy", True, True, 0.01, balanced_accuracy),
-        Metric("log_loss", False, True, 0.02, log_loss),
-        Metric("brier_score", False, True, 0.01, brier_score),
-        Metric("expected_calibration_error", False, True, 0.02, expected_calibration_error),
-        Metric("rmse", False, False, None, rmse),
-        Metric("mae", False, False, None, mae),
-        Metric("median_absolute_error", False, False, None, median_absolute_error),
-        Metric("r2", True, False, 0.02, r2),
+        Metric("roc_auc", "ROC AUC", True, True, 0.01, roc_auc),
+        Metric("average_precision", "average precision", True, True, 0.02, average_precision),
+        Metric("accuracy", "accuracy", True, True, 0.01, accuracy),
+        Metric("balanced_accuracy", "balanced accuracy", True, True, 0.01, balanced_accuracy),
+        Metric("log_loss", "log-loss", False, True, 0.02, log_loss),
+        Metric("brier_score", "Brier score", False, True, 0.01, brier_score),
+        Metric("expected_calibration_error", "calibration error", False, True, 0.02, expected_calibration_error),
+        Metric("rmse", "RMSE", False, False, None, rmse),
+        Metric("mae", "MAE", False, False, None, mae),
+        Metric("median_absolute_error", "median error", False, False, None, median_absolute_error),
+        Metric("r2", "R²", True, False, 0.02, r2),
     )
 }
 

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -18,7 +18,7 @@ BLUE, ORANGE, GREEN, PURPLE, SKY, RED = "#0072b2", "#e69f00", "#009e73", "#cc79a
 CYCLE = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED)
 INK, FAINT = "#1c2127", "#c9ced6"
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text, so that the reader's fonts draw any script
     "font.family": "sans-serif",
     "font.size": 9,
@@ -59,8 +59,7 @@ def draw(stem: str, table: pd.DataFrame, **details: Any) -> Figure:
         What the function takes beside its table.
     """
     with mpl.rc_context(STYLE):
-        figure: Figure = FIGURES[stem](table, **details)
-    return figure
+        return FIGURES[stem](table, **details)
 
 
 def to_svg(figure: Figure, *, stem: str) -> str:
@@ -110,10 +109,10 @@ def models(table: pd.DataFrame, *, metric: str, best: str, greater_is_better: bo
     means = table[table["of"] == "mean of repeats"].sort_values("value", ascending=greater_is_better)
     figure = Figure(figsize=(WIDTH, 0.5 + 0.34 * len(means)), layout="constrained")
     axes = figure.subplots()
-    for place, row in enumerate(means.itertuples()):
-        color = FAINT if row.baseline else BLUE
-        axes.plot([row.low, row.high], [place, place], color=INK if row.baseline else color, linewidth=2, alpha=0.8)
-        axes.plot(row.value, place, "o", color=color, markeredgecolor=INK if row.baseline else color, markersize=7)
+    for place, row in enumerate(means.to_dict("records")):
+        fill, line = (FAINT, INK) if row["baseline"] else (BLUE, BLUE)
+        axes.plot([row["low"], row["high"]], [place, place], color=line, linewidth=2, alpha=0.8)
+        axes.plot(row["value"], place, "o", color=fill, markeredgecolor=line, markersize=7)
     labels = [f"{name}{'' if name != best else ' (best on validation)'}" for name in means["model"]]
     axes.set_yticks(range(len(means)), [_short(label, 40) for label in labels])
     axes.set_ylim(-0.6, len(means) - 0.4)
@@ -126,10 +125,8 @@ def predictions(table: pd.DataFrame, *, task: str, n_classes: int, target: str) 
     """Draw ROC and precision-recall, a confusion matrix, predicted against true, or forecasts over time."""
     if n_classes == 2:
         figure, panels = _grid(2, 2, height=3.2)
-        for axes, (curve, labels) in zip(
-            panels, {"ROC": ("false positive rate", "true positive rate"), "precision-recall": ("recall", "precision")}.items(),
-            strict=True,
-        ):  # fmt: skip
+        named = {"ROC": ("false positive rate", "true positive rate"), "precision-recall": ("recall", "precision")}
+        for axes, (curve, labels) in zip(panels, named.items(), strict=True):
             for color, (model, own) in zip(
                 CYCLE, table[table["curve"] == curve].groupby("model", sort=False), strict=False
             ):
@@ -223,7 +220,7 @@ def cost(table: pd.DataFrame) -> Figure:
     return figure
 
 
-FIGURES = {
+FIGURES: dict[str, Callable[..., Figure]] = {
     "distributions": distributions,
     "models": models,
     "predictions": predictions,

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -11,6 +12,7 @@ from markupsafe import Markup, escape
 from serpens import io, plotting, tables
 from serpens.evaluation import number
 from serpens.layout import FIGURES, Run, StudyFolder
+from serpens.metrics import METRICS
 from serpens.provenance import versions
 
 Settings = Mapping[str, Any]
@@ -96,7 +98,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "interval": _interval, "words": lambda name: name.replace("_", " ")}
+    environment.filters |= {"number": number, "interval": _interval, "label": lambda name: METRICS[name].label}
     environment.filters |= {"count": lambda n: f"{n:,}", "seconds": _seconds}
     return environment
 
@@ -135,9 +137,11 @@ def _predicted(folder: StudyFolder, runs: Sequence[Run], models: Sequence[str]) 
         own = [run for run in runs if run.model == model]
         for split in sorted({run.split for run in own}):
             repeats = [io.read_table(folder.predictions(run)) for run in own if run.split == split]
-            values = [name for name in repeats[0] if name == "prediction" or name.startswith("probability_")]
-            mean = sum(repeat[values] for repeat in repeats) / len(repeats)
-            pooled.append(repeats[0].assign(model=model, **{name: mean[name] for name in values}))
+            values = [str(name) for name in repeats[0] if name not in ("row", "truth", "origin", "step", "time")]
+            mean = np.mean([repeat[values].to_numpy() for repeat in repeats], axis=0)
+            averaged = repeats[0].assign(model=model)
+            averaged[values] = mean
+            pooled.append(averaged)
     return pd.concat(pooled, ignore_index=True)
 
 
@@ -147,7 +151,7 @@ def _figures(
     judged = {"task": evaluation["task"], "n_classes": len(classes), "target": target}
     details: dict[str, dict[str, Any]] = {
         "models": {
-            "metric": evaluation["metric"]["name"].replace("_", " "),
+            "metric": METRICS[evaluation["metric"]["name"]].label,
             "best": evaluation["verdict"]["best_model"],
             "greater_is_better": evaluation["metric"]["greater_is_better"],
         },
@@ -166,7 +170,8 @@ def _inlined(svg: str, stem: str) -> str:
 def _resolved(settings: Settings, evaluation: Mapping[str, Any], digest: Mapping[str, Any]) -> dict[str, Any]:
     """Return the study with what was inferred from its data."""
     runs = settings["runs"]
-    return settings["study"] | {
+    study: dict[str, Any] = settings["study"]
+    return study | {
         "name": settings["name"],
         "task": evaluation["task"],
         "classes": digest["classes"],

@@ -105,9 +105,10 @@ def append_cohort(main: Collected, cohort: Collected) -> Collected:
     """
     ours, theirs = set(main.table.column_names), set(cohort.table.column_names)
     if ours != theirs:
+        lacking, besides = listed(sorted(ours - theirs)) or "none", listed(sorted(theirs - ours)) or "none"
         msg = (
-            f"{cohort.source['origin']} must have the columns of {main.source['origin']}; "
-            f"it lacks {listed(sorted(ours - theirs)) or 'none'}, and has besides {listed(sorted(theirs - ours)) or 'none'}"
+            f"{cohort.source['origin']} must have the columns of {main.source['origin']}; it lacks {lacking}, "
+            f"and has besides {besides}"
         )
         raise DataError(msg)
     parts = [

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from serpens import metrics
 
@@ -19,7 +20,8 @@ Entry = Mapping[str, Any]
 def distributions(cleaning: Entry) -> pd.DataFrame:
     """Return counts of the values of each kept column: by bin for numbers, by level for categories."""
     rows: list[dict[str, Any]] = []
-    for column in cleaning["columns"]:
+    # the target first, as it is what everything is about
+    for column in sorted(cleaning["columns"], key=lambda column: column["role"] != "target"):
         if not column["kept"] or column["role"] not in ("target", "feature"):
             continue
         common = {"column": column["name"], "role": column["role"]}
@@ -88,7 +90,7 @@ def errors(evaluation: Entry, predicted: pd.DataFrame, classes: list[str]) -> pd
     if evaluation["task"] == "forecasting":
         squared = predicted.assign(squared=(predicted["prediction"] - predicted["truth"]) ** 2)
         by_step = squared.groupby(["model", "step"], sort=False)["squared"].mean()
-        return np.sqrt(by_step).rename("rmse").reset_index()
+        return by_step.pow(0.5).rename("rmse").reset_index()
     points = _points(predicted)
     return points.assign(residual=points["prediction"] - points["truth"])[["model", "row", "prediction", "residual"]]
 
@@ -121,10 +123,10 @@ def _curves(predicted: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _matrix(own: pd.DataFrame, classes: list[str]) -> "np.ndarray[Any, np.dtype[np.int64]]":
+def _matrix(own: pd.DataFrame, classes: list[str]) -> NDArray[np.int64]:
     code = {name: k for k, name in enumerate(classes)}
-    truth = own["truth"].map(code).to_numpy(dtype=np.int64)
-    chosen = own[[f"probability_{name}" for name in classes]].to_numpy().argmax(axis=1)
+    truth = np.asarray(own["truth"].map(code), dtype=np.int64)
+    chosen = np.asarray(own[[f"probability_{name}" for name in classes]].to_numpy().argmax(axis=1), dtype=np.int64)
     return metrics.confusion_matrix(truth, chosen, len(classes))
 
 
