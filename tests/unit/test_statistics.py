@@ -141,4 +141,4 @@ def test_holm_of_a_published_example():
     ],
 )
 def test_the_verdict_follows_the_interval(low, high, helps):
-    assert statistics.verdict({"low": low, "high": high}, 0.05) is helps
+    assert statistics.verdict(low, high, 0.05) is helps

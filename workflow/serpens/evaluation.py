@@ -14,7 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serpens import metrics, statistics
-from serpens.artefacts import Schema
+from serpens.artefacts import (
+    Comparison,
+    DecidingMetric,
+    Estimate,
+    Evaluation,
+    IntervalMethod,
+    ModelEvaluation,
+    RunScore,
+    Schema,
+    Spread,
+    Verdict,
+)
 from serpens.features import Columns, Prepared, decode
 from serpens.fitting import Predictor
 from serpens.layout import Run
@@ -123,8 +134,8 @@ def evaluate(
     parameters: Mapping[str, int],
     run_scores: Mapping[Run, float],
     seed: int,
-) -> dict[str, Any]:
-    """Return the content of ``evaluation.json``.
+) -> Evaluation:
+    """Return what every model is worth, and what that says.
 
     Parameters
     ----------
@@ -140,21 +151,21 @@ def evaluate(
     shown = metrics.for_task(task)
     summaries = _bootstrap(tested, predictions, shown, seed=seed)
     models = {
-        name: {
-            "family": families[name],
-            "baseline": name in baselines,
-            "score": summaries[name].interval(deciding.name),
-            "ensemble": summaries[name].interval(deciding.name, ensemble=True),
-            "metrics": {each.name: summaries[name].interval(each.name) for each in shown},
-            "validation_score": validation_scores[name],
-            "parameters": parameters[name],
-            "spread": _spread(name, run_scores),
-            "repeats": [
-                {"split": run.split, "repeat": run.repeat, "score": _finite(score)}
+        name: ModelEvaluation(
+            family=families[name],
+            baseline=name in baselines,
+            score=summaries[name].estimate(deciding.name),
+            ensemble=summaries[name].estimate(deciding.name, ensemble=True),
+            metrics={each.name: summaries[name].estimate(each.name) for each in shown},
+            validation_score=validation_scores[name],
+            parameters=parameters[name],
+            spread=_spread(name, run_scores),
+            repeats=tuple(
+                RunScore(split=run.split, repeat=run.repeat, score=_finite(score))
                 for run, score in run_scores.items()
                 if run.model == name
-            ],
-        }
+            ),
+        )
         for name in predictions
     }
     sign = 1 if deciding.greater_is_better else -1
@@ -163,53 +174,47 @@ def evaluate(
         max(names, key=lambda name: sign * validation_scores[name])
         for names in ([name for name in models if name not in baselines], list(baselines))
     )
-    decisive = next(c for c in comparisons if (c["model"], c["against"]) == (best_model, best_baseline))
-    helps = statistics.verdict(decisive["difference"], meaningful)
-    return {
-        "study": study,
-        "task": task,
-        "test_on": test_on,
-        "metric": {
-            "name": deciding.name,
-            "greater_is_better": deciding.greater_is_better,
-            "meaningful_difference": meaningful,
-        },
-        "n_test": len(tested.truth),
-        "n_groups": tested.n_units if tested.groups else None,
-        "interval": {
-            "level": LEVEL,
-            "method": f"{statistics.METHOD}, {N_RESAMPLES} resamples",
-            "unit": tested.name,
-        },
-        "models": models,
-        "comparisons": comparisons,
-        "verdict": {
-            "best_model": best_model,
-            "best_baseline": best_baseline,
-            "deep_learning_helps": helps,
-            "text": _sentence(models, decisive, helps, deciding, meaningful),
-        },
-    }
+    decisive = next(c for c in comparisons if (c.model, c.against) == (best_model, best_baseline))
+    helps = statistics.verdict(decisive.difference.low, decisive.difference.high, meaningful)
+    return Evaluation(
+        study=study,
+        task=task,
+        test_on=test_on,
+        metric=DecidingMetric(
+            name=deciding.name, greater_is_better=deciding.greater_is_better, meaningful_difference=meaningful
+        ),
+        n_test=len(tested.truth),
+        n_groups=tested.n_units if tested.groups else None,
+        interval=IntervalMethod(level=LEVEL, method=f"{statistics.METHOD}, {N_RESAMPLES} resamples", unit=tested.name),
+        models=models,
+        comparisons=comparisons,
+        verdict=Verdict(
+            best_model=best_model,
+            best_baseline=best_baseline,
+            deep_learning_helps=helps,
+            text=_sentence(models, decisive, helps, deciding, meaningful),
+        ),
+    )
 
 
-def score_rows(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
+def score_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
     """Return every score as a row of a flat table."""
     rows = []
-    common = {"study": evaluation["study"], "n_test": evaluation["n_test"]}
-    for name, model in evaluation["models"].items():
-        of_model = common | {"model": name, "family": model["family"], "baseline": model["baseline"]}
+    for name, model in evaluation.models.items():
+        common = {"study": evaluation.study, "n_test": evaluation.n_test}
+        common |= {"model": name, "family": model.family, "baseline": model.baseline}
         blank = {"split": None, "repeat": None}
-        deciding = evaluation["metric"]["name"]
+        deciding = evaluation.metric.name
         rows += [
-            of_model | {"metric": metric, "of": "mean of repeats"} | blank | interval
-            for metric, interval in model["metrics"].items()
+            common | {"metric": metric, "of": "mean of repeats"} | blank | estimate.model_dump()
+            for metric, estimate in model.metrics.items()
         ]
-        rows.append(of_model | {"metric": deciding, "of": "ensemble of repeats"} | blank | model["ensemble"])
+        rows.append(common | {"metric": deciding, "of": "ensemble of repeats"} | blank | model.ensemble.model_dump())
         rows += [
-            of_model
-            | {"metric": deciding, "of": "one training", "split": run["split"], "repeat": run["repeat"]}
-            | {"value": run["score"], "low": None, "high": None}
-            for run in model["repeats"]
+            common
+            | {"metric": deciding, "of": "one training", "split": run.split, "repeat": run.repeat}
+            | {"value": run.score, "low": None, "high": None}
+            for run in model.repeats
         ]
     return rows
 
@@ -229,10 +234,10 @@ class _Summary:
         chosen = slice(-1, None) if ensemble else slice(0, -1)
         return float(self.plain[metric][chosen].mean()), self.resampled[metric][chosen].mean(axis=0)
 
-    def interval(self, metric: str, *, ensemble: bool = False) -> dict[str, float | None]:
+    def estimate(self, metric: str, *, ensemble: bool = False) -> Estimate:
         value, replicates = self.replicates(metric, ensemble=ensemble)
         low, high = statistics.interval(replicates, level=LEVEL)
-        return {"value": _finite(value), "low": _finite(low), "high": _finite(high)}
+        return Estimate(value=_finite(value), low=_finite(low), high=_finite(high))
 
 
 def _bootstrap(
@@ -263,7 +268,7 @@ def _bootstrap(
 
 def _compare(
     summaries: Mapping[str, _Summary], metric: str, sign: int, baselines: Sequence[str]
-) -> list[dict[str, Any]]:
+) -> tuple[Comparison, ...]:
     """Compare every model with every baseline; a positive difference means that the model is better."""
     comparisons: list[dict[str, Any]] = []
     for model in (name for name in summaries if name not in baselines):
@@ -283,10 +288,10 @@ def _compare(
                 }
             )
     adjusted = statistics.holm([comparison["p_value"] for comparison in comparisons])
-    return [c | {"p_adjusted": float(p)} for c, p in zip(comparisons, adjusted, strict=True)]
+    return tuple(Comparison(**c, p_adjusted=float(p)) for c, p in zip(comparisons, adjusted, strict=True))
 
 
-def _spread(model: str, run_scores: Mapping[Run, float]) -> dict[str, float | None]:
+def _spread(model: str, run_scores: Mapping[Run, float]) -> Spread:
     """Return the standard deviation between repeats (of their mean over splits) and between splits."""
     own = {run: score for run, score in run_scores.items() if run.model == model}
 
@@ -297,30 +302,28 @@ def _spread(model: str, run_scores: Mapping[Run, float]) -> dict[str, float | No
         ]
         return _finite(float(np.std(means, ddof=1))) if len(means) > 1 else None
 
-    return {"repeats": deviation("repeat"), "splits": deviation("split")}
+    return Spread(repeats=deviation("repeat"), splits=deviation("split"))
 
 
 def _sentence(
-    models: Mapping[str, Any],
-    comparison: Mapping[str, Any],
+    models: Mapping[str, ModelEvaluation],
+    comparison: Comparison,
     helps: bool | None,
     deciding: metrics.Metric,
     meaningful: float,
 ) -> str:
-    ours, theirs = comparison["model"], comparison["against"]
-    difference = comparison["difference"]
-    scores = (
-        f"{deciding.label} {number(models[ours]['score']['value'])} against {number(models[theirs]['score']['value'])}"
-    )
+    ours, theirs, difference = comparison.model, comparison.against, comparison.difference
+    scores = f"{deciding.label} {number(models[ours].score.value)} against {number(models[theirs].score.value)}"
     gap = (
-        f"a difference of {number(difference['value'])} in its favour (95 % interval {number(difference['low'])} "
-        f"to {number(difference['high'])})"
+        f"a difference of {number(difference.value)} in its favour (95 % interval {number(difference.low)} "
+        f"to {number(difference.high)})"
     )
+    high = math.inf if difference.high is None else difference.high
     if helps:
-        small = ", but less than what would matter" if difference["high"] < meaningful else ""
+        small = ", but less than what would matter" if high < meaningful else ""
         return f"Yes: {ours} predicts better than the best baseline, {theirs}: {scores}, {gap}{small}."
     if helps is False:
-        how = "is worse than" if difference["high"] < 0 else "does not improve, by as much as would matter, on"
+        how = "is worse than" if high < 0 else "does not improve, by as much as would matter, on"
         return f"No: {ours} {how} the best baseline, {theirs}: {scores}, {gap}; {number(meaningful)} would matter."
     return (
         f"Undecided: these test rows cannot tell whether {ours} is better than the best baseline, {theirs}: "

@@ -10,12 +10,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from serpens import io, plotting, tables
+from serpens.artefacts import Cleaning, Digest, Estimate, Evaluation, Record, ResolvedStudy, Schema, Source, Verdict
 from serpens.evaluation import number
 from serpens.layout import FIGURES, Run, StudyFolder
 from serpens.metrics import METRICS
 from serpens.provenance import versions
 
 Settings = Mapping[str, Any]
+
+# What a reader wants to know of each training.
+COSTS = ("seconds", "peak_memory_mb", "device")
 
 VERDICTS = {True: ("yes", "Yes"), False: ("no", "No"), None: ("open", "Undecided")}
 
@@ -25,7 +29,7 @@ class Report:
     """What the report rule writes."""
 
     html: str
-    study: dict[str, Any]
+    study: ResolvedStudy
     tables: dict[str, pd.DataFrame]
     figures: dict[str, str]
 
@@ -33,39 +37,32 @@ class Report:
 def make(settings: Settings, folder: StudyFolder) -> Report:
     """Read what a study made and turn it into figures, tables and a page."""
     runs = [Run(*run) for run in settings["runs"]]
-    evaluation = io.read_json(folder.root / "evaluation.json")
-    cleaning = io.read_json(folder.root / "data/cleaning.json")
-    digest = io.read_json(folder.root / "data/digest.json")
-    records = {run: io.read_json(folder.record("train", run)) for run in runs}
+    evaluation = Evaluation.read(folder.root / "evaluation.json")
+    cleaning = Cleaning.read(folder.root / "data/cleaning.json")
+    digest = Digest.read(folder.root / "data/digest.json")
     costs = pd.DataFrame(
-        [
-            {"model": run.model, "split": run.split, "repeat": run.repeat, "device": record["device"]}
-            | {key: record[key] for key in ("seconds", "peak_memory_mb")}
-            for run, record in records.items()
-        ]
+        [run._asdict() | Record.read(folder.record("train", run)).model_dump(include=set(COSTS)) for run in runs]
     )
-    drawn = _tables(evaluation, cleaning, folder, runs, costs, digest["classes"])
-    figures = _figures(drawn, evaluation, digest["classes"], settings["study"]["target"])
+    drawn = _tables(evaluation, cleaning, folder, runs, costs, digest.classes)
+    figures = _figures(drawn, evaluation, digest.classes, settings["study"]["target"])
     study = _resolved(settings, evaluation, digest)
     page = (
         _environment()
         .get_template("report.html")
         .render(
             name=settings["name"],
-            study=settings["study"],
-            resolved=study,
+            study=study,
             evaluation=evaluation,
-            verdict=VERDICTS[evaluation["verdict"]["deep_learning_helps"]],
-            decisive=_decisive(evaluation),
+            verdict=VERDICTS[evaluation.verdict.deep_learning_helps],
             cleaning=cleaning,
-            columns_left_out=[column for column in cleaning["columns"] if not column["kept"]],
+            columns_left_out=[column for column in cleaning.columns if not column.kept],
             panels_left_out=plotting.shown_panels(drawn["distributions"]["column"])[1],
-            source=io.read_json(folder.root / "data/source.json"),
+            source=Source.read(folder.root / "data/source.json"),
             digest=digest,
-            schema=io.read_json(folder.schema(0)),
+            schema=Schema.read(folder.schema(0)),
             figures={stem: Markup(_inlined(svg, stem)) for stem, svg in figures.items()},
             costs=drawn["cost"].to_dict("records"),
-            cost_ratio=_cost_ratio(drawn["cost"], evaluation["verdict"]),
+            cost_ratio=_cost_ratio(drawn["cost"], evaluation.verdict),
             total_seconds=float(costs["seconds"].sum()),
             devices=sorted(set(costs["device"])),
             n_splits=len({run.split for run in runs}),
@@ -75,15 +72,15 @@ def make(settings: Settings, folder: StudyFolder) -> Report:
     return Report(page, study, drawn, figures)
 
 
-def index(evaluations: Sequence[Mapping[str, Any]], questions: Mapping[str, str]) -> str:
+def index(evaluations: Sequence[Evaluation], questions: Mapping[str, str]) -> str:
     """Return the page over all studies."""
     studies = [
         {
-            "name": evaluation["study"],
-            "question": questions[evaluation["study"]],
-            "verdict": VERDICTS[evaluation["verdict"]["deep_learning_helps"]],
+            "name": evaluation.study,
+            "question": questions[evaluation.study],
+            "verdict": VERDICTS[evaluation.verdict.deep_learning_helps],
             "evaluation": evaluation,
-            "best": evaluation["models"][evaluation["verdict"]["best_model"]],
+            "best": evaluation.models[evaluation.verdict.best_model],
         }
         for evaluation in evaluations
     ]
@@ -104,16 +101,16 @@ def _environment() -> Environment:
 
 
 def _tables(
-    evaluation: Mapping[str, Any],
-    cleaning: Mapping[str, Any],
+    evaluation: Evaluation,
+    cleaning: Cleaning,
     folder: StudyFolder,
     runs: Sequence[Run],
     costs: pd.DataFrame,
-    classes: list[str],
+    classes: Sequence[str],
 ) -> dict[str, pd.DataFrame]:
-    shown = [evaluation["verdict"]["best_model"], evaluation["verdict"]["best_baseline"]]
+    shown = [evaluation.verdict.best_model, evaluation.verdict.best_baseline]
     # the error by horizon is read against every model, persistence and seasonal naive among them
-    judged = list(evaluation["models"]) if evaluation["task"] == "forecasting" else shown
+    judged = list(evaluation.models) if evaluation.task == "forecasting" else shown
     predicted = _predicted(folder, runs, judged)
     histories = [
         io.read_table(folder.model(run, "history.parquet")).assign(model=run.model, split=run.split, repeat=run.repeat)
@@ -146,14 +143,14 @@ def _predicted(folder: StudyFolder, runs: Sequence[Run], models: Sequence[str]) 
 
 
 def _figures(
-    drawn: Mapping[str, pd.DataFrame], evaluation: Mapping[str, Any], classes: list[str], target: str
+    drawn: Mapping[str, pd.DataFrame], evaluation: Evaluation, classes: Sequence[str], target: str
 ) -> dict[str, str]:
-    judged = {"task": evaluation["task"], "n_classes": len(classes), "target": target}
+    judged = {"task": evaluation.task, "n_classes": len(classes), "target": target}
     details: dict[str, dict[str, Any]] = {
         "models": {
-            "metric": METRICS[evaluation["metric"]["name"]].label,
-            "best": evaluation["verdict"]["best_model"],
-            "greater_is_better": evaluation["metric"]["greater_is_better"],
+            "metric": METRICS[evaluation.metric.name].label,
+            "best": evaluation.verdict.best_model,
+            "greater_is_better": evaluation.metric.greater_is_better,
         },
         "predictions": judged,
         "errors": judged,
@@ -167,36 +164,31 @@ def _inlined(svg: str, stem: str) -> str:
     return plotting.inline(svg, stem=stem, label=str(escape(f"Figure: {stem}; its table is tables/{stem}.csv")))
 
 
-def _resolved(settings: Settings, evaluation: Mapping[str, Any], digest: Mapping[str, Any]) -> dict[str, Any]:
+def _resolved(settings: Settings, evaluation: Evaluation, digest: Digest) -> ResolvedStudy:
     """Return the study with what was inferred from its data."""
-    runs = settings["runs"]
-    study: dict[str, Any] = settings["study"]
-    return study | {
-        "name": settings["name"],
-        "task": evaluation["task"],
-        "classes": digest["classes"],
-        "positive_class": digest["classes"][-1] if len(digest["classes"]) == 2 else None,
-        "metric": evaluation["metric"]["name"],
-        "meaningful_difference": evaluation["metric"]["meaningful_difference"],
-        "n_splits": len({split for _, split, _ in runs}),
-        "column_types": {name: column["type"] for name, column in digest["columns"].items()},
-    }
+    return ResolvedStudy.model_validate(
+        settings["study"]
+        | {
+            "name": settings["name"],
+            "task": evaluation.task,
+            "classes": digest.classes,
+            "positive_class": digest.classes[-1] if len(digest.classes) == 2 else None,
+            "metric": evaluation.metric.name,
+            "meaningful_difference": evaluation.metric.meaningful_difference,
+            "n_splits": len({split for _, split, _ in settings["runs"]}),
+            "column_types": {name: column["type"] for name, column in digest.columns.items()},
+        }
+    )
 
 
-def _decisive(evaluation: Mapping[str, Any]) -> Mapping[str, Any]:
-    pair = (evaluation["verdict"]["best_model"], evaluation["verdict"]["best_baseline"])
-    found: Mapping[str, Any] = next(c for c in evaluation["comparisons"] if (c["model"], c["against"]) == pair)
-    return found
-
-
-def _cost_ratio(cost: pd.DataFrame, verdict: Mapping[str, Any]) -> float:
+def _cost_ratio(cost: pd.DataFrame, verdict: Verdict) -> float:
     """Return how many times the training time of the best baseline the best model takes."""
     seconds = cost.set_index("model")["seconds"]
-    return float(seconds[verdict["best_model"]] / seconds[verdict["best_baseline"]])
+    return float(seconds[verdict.best_model] / seconds[verdict.best_baseline])
 
 
-def _interval(score: Mapping[str, float | None]) -> str:
-    return f"{number(score['value'])} [{number(score['low'])}, {number(score['high'])}]"
+def _interval(estimate: Estimate) -> str:
+    return f"{number(estimate.value)} [{number(estimate.low)}, {number(estimate.high)}]"
 
 
 def _seconds(seconds: float) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from serpens import io, provenance
+from serpens.artefacts import Source
 from serpens.errors import DataError, listed
 from serpens.simulators.registry import SIMULATORS
 
@@ -32,7 +33,7 @@ class Collected:
     """A table, and where it came from."""
 
     table: pa.Table
-    source: dict[str, Any]
+    source: Source
 
 
 def collect_file(path: str, *, sha256: str | None = None) -> Collected:
@@ -58,8 +59,7 @@ def collect_file(path: str, *, sha256: str | None = None) -> Collected:
     if not table.num_rows:
         msg = f"{path}: there must be at least one row of data; there is none"
         raise DataError(msg)
-    source = {"kind": "file", "origin": path, "bytes": file.stat().st_size, "sha256": found}
-    return _described(table, source)
+    return _described(table, kind="file", origin=path, bytes=file.stat().st_size, sha256=found)
 
 
 def collect_simulator(name: str, *, rows: int, seed: int, arguments: Mapping[str, Any]) -> Collected:
@@ -91,8 +91,7 @@ def collect_simulator(name: str, *, rows: int, seed: int, arguments: Mapping[str
         content.update(column.encode())
         content.update(repr(named[column].tolist()).encode())
     origin = f"{name}({', '.join(f'{k}={v!r}' for k, v in ({'rows': rows, 'seed': seed} | dict(arguments)).items())})"
-    source = {"kind": "simulator", "origin": origin, "bytes": table.nbytes, "sha256": content.hexdigest()}
-    return _described(table, source)
+    return _described(table, kind="simulator", origin=origin, bytes=table.nbytes, sha256=content.hexdigest())
 
 
 def append_cohort(main: Collected, cohort: Collected) -> Collected:
@@ -107,7 +106,7 @@ def append_cohort(main: Collected, cohort: Collected) -> Collected:
     if ours != theirs:
         lacking, besides = listed(sorted(ours - theirs)) or "none", listed(sorted(theirs - ours)) or "none"
         msg = (
-            f"{cohort.source['origin']} must have the columns of {main.source['origin']}; it lacks {lacking}, "
+            f"{cohort.source.origin} must have the columns of {main.source.origin}; it lacks {lacking}, "
             f"and has besides {besides}"
         )
         raise DataError(msg)
@@ -116,11 +115,11 @@ def append_cohort(main: Collected, cohort: Collected) -> Collected:
         for each, mark in ((main, False), (cohort, True))
     ]
     table = pa.concat_tables(parts)
-    return Collected(table, main.source | {"cohort": cohort.source, "rows": table.num_rows})
+    return Collected(table, main.source.model_copy(update={"cohort": cohort.source, "rows": table.num_rows}))
 
 
-def _described(table: pa.Table, source: dict[str, Any]) -> Collected:
-    return Collected(table, source | {"time": provenance.now(), "rows": table.num_rows, "columns": table.num_columns})
+def _described(table: pa.Table, **origin: Any) -> Collected:
+    return Collected(table, Source(**origin, time=provenance.now(), rows=table.num_rows, columns=table.num_columns))
 
 
 def _read_parquet(file: Path) -> pa.Table:

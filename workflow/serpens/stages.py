@@ -7,14 +7,14 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from serpens import features, io, series, splits
-from serpens.artefacts import Digest, ModelDescription, Schema, Series
+from serpens.artefacts import Digest, Evaluation, ModelDescription, Schema, Series
 from serpens.features import Columns, Prepared
 from serpens.layout import Run, StudyFolder
 
@@ -45,8 +45,8 @@ def collect(settings: Settings) -> "Collected":
         collected = sources.collect_file(data["file"], sha256=data["sha256"])
     if settings["cohort"]:
         collected = sources.append_cohort(collected, sources.collect_file(settings["cohort"]))
-    collected.source.update(license=data["license"], citation=data["citation"])
-    return collected
+    described = collected.source.model_copy(update={"license": data["license"], "citation": data["citation"]})
+    return replace(collected, source=described)
 
 
 def clean(settings: Settings, table: "pd.DataFrame") -> "Cleaned":
@@ -59,9 +59,7 @@ def clean(settings: Settings, table: "pd.DataFrame") -> "Cleaned":
 def digest(cleaned: "Cleaned") -> Digest:
     """Return what later jobs depend on: the cleaned rows, and what is known of their columns."""
     columns = {
-        entry["name"]: {"role": entry["role"], "type": entry["type"]}
-        for entry in cleaned.account["columns"]
-        if entry["kept"]
+        column.name: {"role": column.role, "type": column.type} for column in cleaned.account.columns if column.kept
     }
     known = {"task": cleaned.task, "classes": list(cleaned.classes), "columns": columns}
     content = hashlib.sha256(json.dumps(known, sort_keys=True).encode())
@@ -174,7 +172,7 @@ class Judged:
     """What evaluation makes: the predictions of every run for its test rows, and what they are worth."""
 
     predictions: dict[Run, Columns]
-    evaluation: dict[str, Any]
+    evaluation: Evaluation
 
 
 def evaluate(settings: Settings, folder: StudyFolder) -> Judged:

@@ -123,9 +123,8 @@ def holm(p_values: Sequence[float]) -> Values:
     return adjusted
 
 
-def verdict(difference: dict[str, float | None], meaningful: float) -> bool | None:
-    """Return whether a model helps: its advantage surely above zero; surely below what matters; else undecided."""
-    low, high = difference["low"], difference["high"]
+def verdict(low: float | None, high: float | None, meaningful: float) -> bool | None:
+    """Return whether a model helps, by the interval of its advantage: above zero, below what matters, or None."""
     if low is None or high is None:
         return None
     if low > 0:
