@@ -1,8 +1,9 @@
 """Judging: every model scored once on the test rows, with intervals, and compared on the same rows.
 
 Test rows of all splits are pooled: with folds each row is tested once, by a model that has not seen it. A score is
-the mean over repeats of the metric on the pooled rows. Its interval resamples what the claim is about: rows, whole
-groups, or blocks of consecutive times; all models are scored on the same resampled rows, so differences are paired.
+the mean over repeats of the metric on the pooled rows; metrics that rank rows do so within folds. Its interval
+resamples what the claim is about: rows, whole groups, or blocks of consecutive times; all models are scored on the
+same resampled rows, so differences are paired.
 """
 
 import math
@@ -48,6 +49,8 @@ class TestSet:
         Which unit each row belongs to ``(n,)``; a unit is a row, a group, or an origin of forecasts.
     groups
         Whether units are groups, of several rows each.
+    fold_of_row
+        Which fold tested each row ``(n,)``; None when there is one split.
     block_length
         Units in one block of consecutive times; None when times do not matter. Units are then in order of time.
     name
@@ -58,6 +61,7 @@ class TestSet:
     unit_of_row: NDArray[np.int64]
     name: str
     groups: bool = False
+    fold_of_row: NDArray[np.int64] | None = None
     block_length: int | None = None
 
     @property
@@ -97,7 +101,8 @@ def test_set(rows: Columns, truth: NDArray[Any], *, group: str | None, in_time: 
     Parameters
     ----------
     rows
-        Pooled test rows: ``group`` and ``time`` columns where the claim has them; for forecasts ``origin``.
+        Pooled test rows: the ``fold`` that tested them, ``group`` and ``time`` where the claim has them; for forecasts
+        ``origin``.
     horizon
         Steps of a forecast, 0 when the task is another. Forecasts from origins closer than the horizon overlap, so
         a block is never shorter than that.
@@ -105,7 +110,7 @@ def test_set(rows: Columns, truth: NDArray[Any], *, group: str | None, in_time: 
     n = len(truth)
     if group is not None:
         _, unit = np.unique(rows["group"].astype(str), return_inverse=True)
-        return TestSet(truth, unit, f"groups of {group}", groups=True)
+        return TestSet(truth, unit, f"groups of {group}", groups=True, fold_of_row=rows["fold"])
     if horizon:
         origins, unit = np.unique(rows["origin"], return_inverse=True)
         length = _block_length(len(origins), at_least=horizon)
@@ -115,7 +120,7 @@ def test_set(rows: Columns, truth: NDArray[Any], *, group: str | None, in_time: 
         unit[np.argsort(rows["time"], kind="stable")] = np.arange(n)
         length = _block_length(n)
         return TestSet(truth, unit, f"blocks of {length} consecutive rows", block_length=length)
-    return TestSet(truth, np.arange(n), "rows")
+    return TestSet(truth, np.arange(n), "rows", fold_of_row=rows["fold"])
 
 
 def evaluate(
@@ -246,7 +251,7 @@ def _bootstrap(
     stacks = {name: [*repeats, np.mean(repeats, axis=0)] for name, repeats in predictions.items()}
     flat = [prediction for stack in stacks.values() for prediction in stack]
     ones = [np.ones((1, len(tested.truth)))]
-    plain = statistics.bootstrap_scores(shown, tested.truth, flat, ones)
+    plain = statistics.bootstrap_scores(shown, tested.truth, flat, ones, fold_of_row=tested.fold_of_row)
     chunks = statistics.resampling_weights(
         tested.n_units,
         generator=np.random.default_rng(seed),
@@ -254,7 +259,7 @@ def _bootstrap(
         block_length=tested.block_length,
         unit_of_row=tested.unit_of_row,
     )
-    resampled = statistics.bootstrap_scores(shown, tested.truth, flat, chunks)
+    resampled = statistics.bootstrap_scores(shown, tested.truth, flat, chunks, fold_of_row=tested.fold_of_row)
     summaries, start = {}, 0
     for name, stack in stacks.items():
         own = slice(start, start + len(stack))
@@ -332,10 +337,14 @@ def _sentence(
 
 
 def number(value: float | None) -> str:
-    """Return a number with three significant digits, as a reader wants it; a true minus sign."""
+    """Return a number with three significant digits, or all before the point, as a reader wants it."""
     if value is None:
         return "not defined"
-    return f"{value:#.3g}".rstrip(".").replace("-", "\N{MINUS SIGN}")
+    if abs(value) >= 999.5:
+        return f"{value:,.0f}".replace("-", "\N{MINUS SIGN}")
+    # more digits where three would round a score to a perfect 1
+    digits = next((d for d in range(3, 7) if value == 1 or float(f"{value:.{d}g}") != 1), 7)
+    return f"{value:#.{digits}g}".rstrip(".").replace("-", "\N{MINUS SIGN}")
 
 
 def _finite(value: float) -> float | None:

@@ -196,7 +196,7 @@ def evaluate(settings: Settings, folder: StudyFolder) -> Judged:
         }
         test = prepare(schema, parts["test"], earlier)
         observed = ~np.isnan(test.truth) if schema.series else np.ones(len(test.truth), dtype=bool)
-        pooled_rows.append(_units(parts["test"], test.keys, settings))
+        pooled_rows.append(_units(parts["test"], test.keys, number, settings))
         for run in (run for run in runs if run.split == number):
             description = ModelDescription.read(folder.model(run, "model.json"))
             model = fitting.restore(description.architecture, io.read_arrays(folder.model(run, "weights.safetensors")))
@@ -237,11 +237,11 @@ def evaluate(settings: Settings, folder: StudyFolder) -> Judged:
     return Judged(predictions, result)
 
 
-def _units(rows: Columns, keys: Columns, settings: Settings) -> Columns:
-    """Return what test rows are resampled by, one entry a prediction."""
+def _units(rows: Columns, keys: Columns, number: int, settings: Settings) -> Columns:
+    """Return what test rows are resampled by, and the fold that tested them, one entry a prediction."""
     if "origin" in keys:
         return {"origin": keys["origin"]}
-    units = {"row": rows[ROW]}
+    units = {"fold": np.full(len(rows[ROW]), number)}
     if settings["group"]:
         units["group"] = rows[settings["group"]]
     elif settings["time"]:
