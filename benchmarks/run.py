@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CORES = 2
 sys.path.insert(0, str(ROOT / "workflow"))
 
-from serpens import configfile, evaluation, io, planning, report, settings, stages  # noqa: E402 - beside this folder
+from serpens import configfile, evaluation, io, pages, planning, report, settings, stages  # noqa: E402 - beside this folder
 from serpens.artefacts import Digest, Schema  # noqa: E402
 from serpens.layout import Run, StudyFolder  # noqa: E402
 
@@ -63,7 +63,7 @@ def alone() -> None:
         io.write_text(folder.root / "report.html", made.html)
         evaluations.append(judged.evaluation)
     questions = {name: study.question for name, study in project.studies.items()}
-    io.write_text(Path(project.results) / "index.html", report.index(evaluations, questions))
+    io.write_text(Path(project.results) / "index.html", pages.index(evaluations, questions))
     io.write_rows(Path(project.results) / "scores.csv", scores)
 
 

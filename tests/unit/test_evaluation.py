@@ -119,18 +119,3 @@ def test_scores_are_a_flat_table(truth):
     assert len({tuple(row) for row in rows}) == 1
     deep = [row for row in rows if row["model"] == "deep" and row["of"] == "one training"]
     assert [row["repeat"] for row in deep] == [0, 1]
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0.98765, "0.988"),
-        (0.99964, "0.9996"),
-        (1.0, "1.00"),
-        (-0.5, "\N{MINUS SIGN}0.500"),
-        (31117.4, "31,117"),
-        (None, "not defined"),
-    ],
-)
-def test_numbers_are_written_as_a_reader_wants_them(value, text):
-    assert evaluation.number(value) == text

@@ -1,6 +1,7 @@
 """Headless Chromium through its debugging pipe: open a page, hear what it logs and asks of the network."""
 
 import base64
+import fcntl
 import json
 import os
 import shutil
@@ -15,13 +16,20 @@ class Browser:
     """A browser with one page; a context manager."""
 
     def __init__(self, profile: Path) -> None:
-        # Chromium reads commands from descriptor 3 and writes answers and events to descriptor 4
         commands, self._write = os.pipe()
         self._read, answers = os.pipe()
+        commands, answers = (_moved(each) for each in (commands, answers))
+
+        def connect() -> None:
+            # Chromium reads commands from descriptor 3 and writes answers and events to descriptor 4
+            os.dup2(commands, 3)
+            os.dup2(answers, 4)
+
         options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={profile}"]
         self._process = subprocess.Popen(
-            ["sh", "-c", f'exec "$0" "$@" 3<&{commands} 4>&{answers}', CHROMIUM, "--remote-debugging-pipe", *options],
-            pass_fds=(commands, answers),
+            [CHROMIUM, "--remote-debugging-pipe", *options],
+            preexec_fn=connect,
+            pass_fds=(3, 4),
             stderr=subprocess.DEVNULL,
         )
         os.close(commands)
@@ -96,3 +104,10 @@ class Browser:
         if "method" in answer:
             self.events.append(answer)
         return answer
+
+
+def _moved(descriptor: int) -> int:
+    """Return a copy of a descriptor out of the way of 3 and 4."""
+    copy = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10)
+    os.close(descriptor)
+    return copy

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from jsonschema import Draft202012Validator
 
 ROOT = Path(__file__).parents[2]
 
@@ -193,3 +194,23 @@ def test_planning_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_every_json_artefact_fits_its_schema(ran):
+    study = ran.folder / "results/small"
+    kinds = {
+        "source": ["data/source.json"],
+        "cleaning": ["data/cleaning.json"],
+        "digest": ["data/digest.json"],
+        "schema": [f"data/split-{k}/schema.json" for k in (0, 1)],
+        "model": [str(path.relative_to(study)) for path in study.glob("models/*/*/model.json")],
+        "evaluation": ["evaluation.json"],
+        "study": ["study.json"],
+        "record": [str(path.relative_to(study)) for path in study.glob("records/**/*.json")],
+    }
+    for kind, names in kinds.items():
+        validator = Draft202012Validator(json.loads((ROOT / f"workflow/schemas/{kind}.schema.json").read_text()))
+        for name in names:
+            validator.validate(json.loads((study / name).read_text()))
+    every = {str(path.relative_to(study)) for path in study.rglob("*.json")}
+    assert every == {name for names in kinds.values() for name in names}

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from serpens import io, report
+from serpens import io, pages
 from serpens.artefacts import Evaluation
 from serpens.run import script_run
 
@@ -11,5 +11,5 @@ if TYPE_CHECKING:
 
 with script_run(snakemake) as run:
     evaluations = [Evaluation.read(path) for path in snakemake.input.evaluations]
-    io.write_text(snakemake.output.html, report.index(evaluations, run.settings))
+    io.write_text(snakemake.output.html, pages.index(evaluations, run.settings))
     io.write_rows(snakemake.output.scores, [row for path in snakemake.input.scores for row in io.read_rows(path)])

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from serpens import metrics, statistics
+from serpens import metrics, statistics, wording
 from serpens.artefacts import (
     Comparison,
     DecidingMetric,
@@ -197,7 +197,7 @@ def evaluate(
             best_model=best_model,
             best_baseline=best_baseline,
             deep_learning_helps=helps,
-            text=_sentence(models, decisive, helps, deciding, meaningful),
+            text=wording.verdict(models, decisive, helps, deciding, meaningful),
         ),
     )
 
@@ -308,43 +308,6 @@ def _spread(model: str, run_scores: Mapping[Run, float]) -> Spread:
         return _finite(float(np.std(means, ddof=1))) if len(means) > 1 else None
 
     return Spread(repeats=deviation("repeat"), splits=deviation("split"))
-
-
-def _sentence(
-    models: Mapping[str, ModelEvaluation],
-    comparison: Comparison,
-    helps: bool | None,
-    deciding: metrics.Metric,
-    meaningful: float,
-) -> str:
-    ours, theirs, difference = comparison.model, comparison.against, comparison.difference
-    scores = f"{deciding.label} {number(models[ours].score.value)} against {number(models[theirs].score.value)}"
-    gap = (
-        f"a difference of {number(difference.value)} in its favour (95 % interval {number(difference.low)} "
-        f"to {number(difference.high)})"
-    )
-    high = math.inf if difference.high is None else difference.high
-    if helps:
-        small = ", but less than what would matter" if high < meaningful else ""
-        return f"Yes: {ours} predicts better than the best baseline, {theirs}: {scores}, {gap}{small}."
-    if helps is False:
-        how = "is worse than" if high < 0 else "does not improve, by as much as would matter, on"
-        return f"No: {ours} {how} the best baseline, {theirs}: {scores}, {gap}; {number(meaningful)} would matter."
-    return (
-        f"Undecided: these test rows cannot tell whether {ours} is better than the best baseline, {theirs}: "
-        f"{scores}, {gap}; {number(meaningful)} would matter."
-    )
-
-
-def number(value: float | None) -> str:
-    """Return a number with three significant digits, or all before the point, as a reader wants it."""
-    if value is None:
-        return "not defined"
-    if abs(value) >= 999.5:
-        return f"{value:,.0f}".replace("-", "\N{MINUS SIGN}")
-    # more digits where three would round a score to a perfect 1
-    digits = next((d for d in range(3, 7) if value == 1 or float(f"{value:.{d}g}") != 1), 7)
-    return f"{value:#.{digits}g}".rstrip(".").replace("-", "\N{MINUS SIGN}")
 
 
 def _finite(value: float) -> float | None:

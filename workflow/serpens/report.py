@@ -1,4 +1,4 @@
-"""The report of a study, and the index over studies: what a person reads."""
+"""The report of a study: what a person reads, its figures and their tables."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,12 +6,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from serpens import io, plotting, tables
-from serpens.artefacts import Cleaning, Digest, Estimate, Evaluation, Record, ResolvedStudy, Schema, Source, Verdict
-from serpens.evaluation import number
+from serpens import io, pages, plotting, tables
+from serpens.artefacts import Cleaning, Digest, Evaluation, Record, ResolvedStudy, Schema, Source, Verdict
 from serpens.layout import FIGURES, Run, StudyFolder
 from serpens.metrics import METRICS
 from serpens.provenance import versions
@@ -20,8 +18,6 @@ Settings = Mapping[str, Any]
 
 # What a reader wants to know of each training.
 COSTS = ("seconds", "peak_memory_mb", "device")
-
-VERDICTS = {True: ("yes", "Yes"), False: ("no", "No"), None: ("open", "Undecided")}
 
 
 @dataclass(frozen=True)
@@ -46,58 +42,27 @@ def make(settings: Settings, folder: StudyFolder) -> Report:
     drawn = _tables(evaluation, cleaning, folder, runs, costs, digest.classes)
     figures = _figures(drawn, evaluation, digest.classes, settings["study"]["target"])
     study = _resolved(settings, evaluation, digest)
-    page = (
-        _environment()
-        .get_template("report.html")
-        .render(
-            name=settings["name"],
-            study=study,
-            evaluation=evaluation,
-            verdict=VERDICTS[evaluation.verdict.deep_learning_helps],
-            cleaning=cleaning,
-            columns_left_out=[column for column in cleaning.columns if not column.kept],
-            panels_left_out=plotting.shown_panels(drawn["distributions"]["column"])[1],
-            source=Source.read(folder.root / "data/source.json"),
-            digest=digest,
-            schema=Schema.read(folder.schema(0)),
-            figures={stem: Markup(_inlined(svg, stem)) for stem, svg in figures.items()},
-            costs=drawn["cost"].to_dict("records"),
-            cost_ratio=_cost_ratio(drawn["cost"], evaluation.verdict),
-            total_seconds=float(costs["seconds"].sum()),
-            devices=sorted(set(costs["device"])),
-            n_splits=len({run.split for run in runs}),
-            versions=versions(),
-        )
+    page = pages.render(
+        "report.html",
+        name=settings["name"],
+        study=study,
+        evaluation=evaluation,
+        verdict=pages.VERDICTS[evaluation.verdict.deep_learning_helps],
+        cleaning=cleaning,
+        columns_left_out=[column for column in cleaning.columns if not column.kept],
+        panels_left_out=plotting.shown_panels(drawn["distributions"]["column"])[1],
+        source=Source.read(folder.root / "data/source.json"),
+        digest=digest,
+        schema=Schema.read(folder.schema(0)),
+        figures={stem: Markup(_inlined(svg, stem)) for stem, svg in figures.items()},
+        costs=drawn["cost"].to_dict("records"),
+        cost_ratio=_cost_ratio(drawn["cost"], evaluation.verdict),
+        total_seconds=float(costs["seconds"].sum()),
+        devices=sorted(set(costs["device"])),
+        n_splits=len({run.split for run in runs}),
+        versions=versions(),
     )
     return Report(page, study, drawn, figures)
-
-
-def index(evaluations: Sequence[Evaluation], questions: Mapping[str, str]) -> str:
-    """Return the page over all studies."""
-    studies = [
-        {
-            "name": evaluation.study,
-            "question": questions[evaluation.study],
-            "verdict": VERDICTS[evaluation.verdict.deep_learning_helps],
-            "evaluation": evaluation,
-            "best": evaluation.models[evaluation.verdict.best_model],
-        }
-        for evaluation in evaluations
-    ]
-    return _environment().get_template("index.html").render(studies=studies)
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("serpens"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": number, "interval": _interval, "label": lambda name: METRICS[name].label}
-    environment.filters |= {"count": lambda n: f"{n:,}", "seconds": _seconds}
-    return environment
 
 
 def _tables(
@@ -185,13 +150,3 @@ def _cost_ratio(cost: pd.DataFrame, verdict: Verdict) -> float:
     """Return how many times the training time of the best baseline the best model takes."""
     seconds = cost.set_index("model")["seconds"]
     return float(seconds[verdict.best_model] / seconds[verdict.best_baseline])
-
-
-def _interval(estimate: Estimate) -> str:
-    return f"{number(estimate.value)} [{number(estimate.low)}, {number(estimate.high)}]"
-
-
-def _seconds(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
