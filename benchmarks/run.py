@@ -9,6 +9,7 @@ job with as many threads as the workflow has cores. Figures go to benchmarks/run
 import argparse
 import json
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -29,6 +30,15 @@ def workflow(folder: Path) -> None:
     """Run the studies as their user does."""
     command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--cores", str(CORES), "--quiet"]
     subprocess.run(command, cwd=folder, check=True, stderr=subprocess.DEVNULL)
+
+
+def planning_seconds(folder: Path) -> float:
+    """Return the CPU seconds of a dry run."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "-n", "--quiet"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def one_process(folder: Path) -> None:
@@ -111,21 +121,25 @@ def main() -> None:
         alone()
         return
     seconds: dict[str, list[float]] = {"workflow": [], "one process": []}
+    planned: list[float] = []
     for _ in range(arguments.rounds):
         for name, run in (("workflow", workflow), ("one process", one_process)):
             with tempfile.TemporaryDirectory() as empty:
                 folder = Path(empty)
                 for needed in ("config.yaml", "resources"):
                     (folder / needed).symlink_to(ROOT / needed)
+                planned.append(round(planning_seconds(folder), 2))
                 start = time.perf_counter()
                 run(folder)
                 seconds[name].append(round(time.perf_counter() - start, 1))
     ratio = statistics.median(a / b for a, b in zip(seconds["workflow"], seconds["one process"], strict=True))
     for name, taken in seconds.items():
         print(f"{name:<12} {statistics.median(taken):6.1f} s  of {taken}")
+    print(f"planning      {statistics.median(planned):6.2f} CPU s")
     print(f"the workflow takes {ratio:.2f} times as long")
     machine = f"{platform.system()} {platform.machine()}, {CORES} cores"
     result = {"machine": machine, "rounds": arguments.rounds, "seconds": seconds, "ratio": round(ratio, 3)}
+    result["planning_cpu_seconds"] = planned
     (ROOT / "benchmarks/run.json").write_text(json.dumps(result, indent=1) + "\n")
 
 

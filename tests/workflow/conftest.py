@@ -1,5 +1,6 @@
 """Whole runs of the workflow in a folder of their own, as a user starts them."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -50,3 +51,9 @@ def make_project():
 @pytest.fixture
 def project(tmp_path):
     return Project(tmp_path)
+
+
+def content(folder):
+    """Digest what must be the same bytes whenever it is made."""
+    names = [*folder.rglob("*.parquet"), *folder.rglob("*.safetensors"), *folder.rglob("evaluation.json")]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in names}

@@ -1,18 +1,15 @@
 """A small study from its table to its report: what comes out, that it is made once, and that it is made exactly."""
 
-import hashlib
 import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from jsonschema import Draft202012Validator
-
-ROOT = Path(__file__).parents[2]
+from tests.workflow.conftest import ROOT, content
 
 STUDY = """
 studies:
@@ -107,12 +104,6 @@ def test_logs_end_well_and_records_say_what_was_used(ran):
     assert record["settings"]["seed"] == 0
     assert record["versions"]["torch"].startswith("2.13.")
     assert set(record["inputs"]) >= {"results/small/data/split-0/train.parquet"}
-
-
-def content(folder):
-    """Digest what must be the same bytes whenever it is made."""
-    names = [*folder.rglob("*.parquet"), *folder.rglob("*.safetensors"), *folder.rglob("evaluation.json")]
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in names}
 
 
 def test_another_folder_and_another_order_of_rows_give_the_same_bytes(ran, project):
