@@ -58,9 +58,7 @@ class Estimator:
         """Return probabilities or standardised values ``(n, n_outputs)``."""
         flat = X.reshape(len(X), -1)
         if self.problem.task == "classification":
-            probabilities = np.zeros((len(X), self.problem.n_outputs))
-            probabilities[:, self.model_.classes_] = self.model_.predict_proba(flat)
-            return probabilities
+            return np.asarray(self.model_.predict_proba(flat), dtype=np.float64)
         if self.problem.task == "regression":
             return np.asarray(self.model_.predict(flat), dtype=np.float64)[:, None]
         steps = range(self.problem.n_outputs)
