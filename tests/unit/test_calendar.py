@@ -30,14 +30,14 @@ def test_weeks_hours_and_numbers_have_a_fixed_step():
     assert regular(pd.Series([10.0, 2.0, 4.0, 6.0])).tolist() == [2, 4, 6, 8, 10]
 
 
-@pytest.mark.parametrize("n", [30, 5000])
-def test_steps_that_binary_numbers_cannot_hold_are_regular(n):
-    values = np.array([i / 10 for i in range(n)])
+@pytest.mark.parametrize(("n", "start"), [(30, 0.0), (5000, 0.0), (5000, 1.6e9)])
+def test_steps_that_binary_numbers_cannot_hold_are_regular(n, start):
+    values = np.array([start + i / 10 for i in range(n)])
     values = np.delete(values, 7)
     grid = regular(pd.Series(values))
     assert len(grid) == n
     assert np.isin(values, grid).all()
-    assert grid[7] == pytest.approx(0.7)
+    assert grid[7] == pytest.approx(start + 0.7, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -45,10 +45,11 @@ def test_steps_that_binary_numbers_cannot_hold_are_regular(n):
     [
         (["2024-01-15", "2024-02-15", "2024-04-15"], ["2024-01-15", "2024-02-15", "2024-03-15", "2024-04-15"]),
         (["2024-01-31", "2024-02-29", "2024-04-30"], ["2024-01-31", "2024-02-29", "2024-03-31", "2024-04-30"]),
+        (["2024-02-29", "2024-03-31", "2024-05-31"], ["2024-02-29", "2024-03-31", "2024-04-30", "2024-05-31"]),
         (["2023-12-31", "2024-03-31", "2024-09-30"], ["2023-12-31", "2024-03-31", "2024-06-30", "2024-09-30"]),
         (["2019-05-01", "2020-05-01", "2022-05-01"], ["2019-05-01", "2020-05-01", "2021-05-01", "2022-05-01"]),
     ],
-    ids=["months", "ends of months", "quarters", "years"],
+    ids=["months", "ends of months", "ends of months from a short one", "quarters", "years"],
 )
 def test_the_calendar_has_steps_of_unequal_length(given, filled):
     assert days(*given) == filled

@@ -166,7 +166,7 @@ def test_numbers_that_are_equal_are_one_content_however_written():
     assert cleaned(frame).account["rows"]["duplicates"] == 1 + 9
 
 
-@pytest.mark.parametrize("later", [{"site": "B"}, {"note": "seen"}, {"x": "NA"}, {"x": "2024"}])
+@pytest.mark.parametrize("later", [{"site": "B"}, {"note": "seen"}, {"note": "5"}, {"x": "NA"}, {"x": "2024"}])
 def test_rows_keep_their_name_when_others_come(later):
     frame = table(site=["A"] * 12, note=[""] * 12)
     more = pd.concat([frame, table(2, site=["A"] * 2, note=[""] * 2).assign(**later)])
@@ -440,8 +440,9 @@ def test_a_class_that_is_missing_from_a_part_says_what_to_do(claim, folds, advic
     )
 
 
-def test_the_digest_follows_the_content_alone():
-    frame = table(z=["1", "2", "3"] * 4)
-    first = stages.digest(cleaned(frame, drop=["z"]))
-    assert stages.digest(cleaned(frame.sample(frac=1, random_state=1).assign(z="9"), drop=["z"])) == first
-    assert stages.digest(cleaned(frame.assign(x=frame["x"].replace("3", "4")), drop=["z"])) != first
+@pytest.mark.parametrize("name", [None, "i"])
+def test_the_digest_follows_the_content_alone(name):
+    frame = table(z=["1", "2", "3"] * 4, i=[f"r{i}" for i in range(12)] if name else None)
+    first = stages.digest(cleaned(frame, drop=["z"], id=name))
+    assert stages.digest(cleaned(frame.sample(frac=1, random_state=1).assign(z="9"), drop=["z"], id=name)) == first
+    assert stages.digest(cleaned(frame.assign(x=frame["x"].replace("3", "4")), drop=["z"], id=name)) != first

@@ -69,6 +69,7 @@ def test_a_word_that_may_be_a_level_is_missing_among_numbers_and_times(word):
     assert read(["1", word, "2"]).missing_words == {word: 1}
     assert read(["2024-01-31", word]).missing_words == {word: 1}
     assert list(read(["a", word]).values) == ["a", word]
+    assert read(["a", word]).missing_words == {}
 
 
 def test_missing_words_are_counted_each():

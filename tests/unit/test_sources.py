@@ -82,8 +82,8 @@ def test_a_byte_order_mark_is_no_part_of_a_name(here):
 
 
 def test_quoted_fields_may_hold_delimiters_quotes_and_line_ends(here):
-    write("t.csv", 'a,b\n"1,5","say ""no"""\r\n"two\nlines",x\n')
-    assert sources.collect_file("t.csv").table.to_pydict() == {"a": ["1,5", "two\nlines"], "b": ['say "no"', "x"]}
+    write("t.csv", 'a,b\n"1,5","say ""no"""\r\n"two\r\nlines",x\n')
+    assert sources.collect_file("t.csv").table.to_pydict() == {"a": ["1,5", "two\r\nlines"], "b": ['say "no"', "x"]}
 
 
 def test_a_blank_line_is_no_row(here):
