@@ -118,7 +118,7 @@ def append_cohort(main: Collected, cohort: Collected) -> Collected:
         )
         raise DataError(msg)
     parts = [
-        each.table.select(main.table.column_names).append_column(COHORT, pa.array([mark] * each.table.num_rows))
+        each.table.append_column(COHORT, pa.array([mark] * each.table.num_rows))
         for each, mark in ((main, False), (cohort, True))
     ]
     try:
