@@ -1,6 +1,5 @@
 """What holds for every table: order says nothing, nothing is lost, and the test rows teach nothing."""
 
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +8,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from serpens import io, splits, stages
+from serpens.artefacts import Cleaning
 from serpens.cleaning import clean
 from serpens.errors import DataError
 
@@ -106,17 +106,18 @@ def test_every_row_and_column_is_accounted_for(frame, with_id):
         frame = frame.assign(i=[f"r{place}" for place in range(len(frame))])
         frame = pd.concat([frame, frame])
     result = cleaned(frame, id="i" if with_id else None)
-    rows = result.account["rows"]
-    assert rows["read"] == len(frame)
-    assert rows["kept"] == len(result.frame)
-    assert rows["read"] + rows["inserted"] == rows["kept"] + sum(rows["dropped"].values())
+    rows = result.account.rows
+    assert rows.read == len(frame)
+    assert rows.kept == len(result.frame)
+    assert rows.read + rows.inserted == rows.kept + sum(rows.dropped.values())
     assert result.frame["row"].is_unique
-    entries = result.account["columns"]
-    assert [entry["name"] for entry in entries] == list(frame.columns)
-    assert all(entry["kept"] == (entry["reason"] is None) for entry in entries)
-    features = {entry["name"] for entry in entries if entry["kept"] and entry["role"] != "id"}
+    entries = result.account.columns
+    assert [entry.name for entry in entries] == list(frame.columns)
+    assert all(entry.kept == (entry.reason is None) for entry in entries)
+    features = {entry.name for entry in entries if entry.kept and entry.role != "id"}
     assert features == set(result.frame.columns) - {"row", "content"}
-    json.dumps(result.account, allow_nan=False)
+    result.account.write("cleaning.json")
+    assert Cleaning.read("cleaning.json") == result.account
 
 
 @few
@@ -126,7 +127,7 @@ def test_exact_duplicates_are_never_on_two_sides(frame, times):
     part = result.frame["row"].map(sides(result, folds=5))
     assert part.groupby(result.frame["content"]).nunique().max() == 1
     known = len(frame) - (frame["y"] == "").sum()
-    assert result.account["rows"]["duplicates"] >= known * (times - 1)
+    assert result.account.rows.duplicates >= known * (times - 1)
 
 
 @few

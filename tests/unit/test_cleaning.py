@@ -27,7 +27,7 @@ def refusal(frame, target="y", **settings):
 
 
 def why(result):
-    return {entry["name"]: entry["reason"] for entry in result.account["columns"]}
+    return {entry.name: entry.reason for entry in result.account.columns}
 
 
 def divided(frame, claim, *, number=0, folds=None, **settings):
@@ -52,7 +52,7 @@ def test_every_row_is_accounted_for():
     frame = table(8, y=["no", "yes", "", "no", "yes", "NA", "no", "yes"], i=list("abcdeffa"), x=list("12345671"))
     frame.loc[7, "y"] = "no"
     result = cleaned(frame, id="i")
-    assert result.account["rows"] == {
+    assert result.account.rows.model_dump() == {
         "read": 8,
         "kept": 5,
         "inserted": 0,
@@ -87,25 +87,25 @@ def test_every_column_is_accounted_for():
         "w": None,
         "once": None,
     }
-    entries = {entry["name"]: entry for entry in result.account["columns"]}
+    entries = {entry.name: entry for entry in result.account.columns}
     assert set(entries) == set(frame.columns)
-    assert {name for name, entry in entries.items() if entry["kept"]} == set(result.frame.columns) - {"row", "content"}
-    assert {name: entry["role"] for name, entry in entries.items() if entry["role"] != "feature"} == {
+    assert {name for name, entry in entries.items() if entry.kept} == set(result.frame.columns) - {"row", "content"}
+    assert {name: entry.role for name, entry in entries.items() if entry.role != "feature"} == {
         "y": "target",
         "w": "weight",
     }
-    assert entries["x"]["missing_words"] == {"NA": 20, "unknown": 20}
-    assert (entries["x"]["missing"], entries["x"]["distinct"], entries["x"]["mean"]) == (40, 1, 1.0)
-    assert entries["y"]["levels"] == [["no", 30], ["yes", 30]]
-    assert (entries["secret"]["type"], entries["secret"]["how"]) == (None, None)
+    assert entries["x"].missing_words == {"NA": 20, "unknown": 20}
+    assert (entries["x"].missing, entries["x"].distinct, entries["x"].mean) == (40, 1, 1.0)
+    assert entries["y"].levels == (("no", 30), ("yes", 30))
+    assert (entries["secret"].type, entries["secret"].how) == (None, None)
 
 
 def test_numbers_are_described_with_their_histogram():
     result = cleaned(table(x=["0"] * 5 + ["10"] * 7))
-    entry = next(entry for entry in result.account["columns"] if entry["name"] == "x")
-    assert (entry["min"], entry["max"], entry["mean"]) == (0, 10, pytest.approx(70 / 12))
-    assert entry["sd"] == pytest.approx(np.std([0] * 5 + [10] * 7))
-    assert (entry["histogram"]["counts"][0], entry["histogram"]["counts"][-1]) == (5, 7)
+    entry = next(entry for entry in result.account.columns if entry.name == "x")
+    assert (entry.min, entry.max, entry.mean) == (0, 10, pytest.approx(70 / 12))
+    assert entry.sd == pytest.approx(np.std([0] * 5 + [10] * 7))
+    assert (entry.histogram.counts[0], entry.histogram.counts[-1]) == (5, 7)
 
 
 def test_features_are_those_named():
@@ -143,8 +143,8 @@ def test_rows_come_in_canonical_order_with_columns_by_name():
 def test_exact_duplicates_are_kept_counted_and_told_apart():
     frame = pd.concat([table(), table().iloc[[3, 3, 7]]])
     result = cleaned(frame)
-    assert result.account["rows"]["kept"] == 15
-    assert result.account["rows"]["duplicates"] == 3
+    assert result.account.rows.kept == 15
+    assert result.account.rows.duplicates == 3
     assert result.frame["row"].is_unique
     assert result.frame["content"].nunique() == 12
     assert sorted(result.frame["row"].str.extract(r"-(\d)$")[0].dropna()) == ["2", "2", "3"]
@@ -163,7 +163,7 @@ def test_exact_duplicates_are_on_one_side_in_every_fold():
 
 def test_numbers_that_are_equal_are_one_content_however_written():
     frame = table(x=["1.50", "1.5"] + ["2"] * 10, y=["no", "no"] + ["yes"] * 10)
-    assert cleaned(frame).account["rows"]["duplicates"] == 1 + 9
+    assert cleaned(frame).account.rows.duplicates == 1 + 9
 
 
 @pytest.mark.parametrize("later", [{"site": "B"}, {"note": "seen"}, {"note": "5"}, {"x": "NA"}, {"x": "2024"}])
@@ -177,8 +177,8 @@ def test_rows_keep_their_name_when_others_come(later):
 def test_rows_of_one_id_that_agree_are_one_observation():
     frame = pd.concat([table(i=[f"r{i}" for i in range(12)])] * 2)
     result = cleaned(frame, id="i")
-    assert result.account["rows"]["dropped"] == {"same id, same content": 12}
-    assert result.account["rows"]["duplicates"] == 0
+    assert result.account.rows.dropped == {"same id, same content": 12}
+    assert result.account.rows.duplicates == 0
 
 
 def test_rows_of_one_id_that_differ_are_refused():
@@ -303,7 +303,7 @@ def test_a_column_called_row_may_be_dropped():
 def test_values_are_checked_in_columns_in_use_only():
     frame = table(age=["5", "-1"] * 6)
     assert "row 2 is -1.0" in refusal(frame, columns={"age": {"min": 0}})
-    assert cleaned(frame, columns={"age": {"min": 0}}, drop=["age"]).account["rows"]["kept"] == 12
+    assert cleaned(frame, columns={"age": {"min": 0}}, drop=["age"]).account.rows.kept == 12
 
 
 @pytest.mark.parametrize(
@@ -341,19 +341,19 @@ def series(*days, y=None, **columns):
 def test_a_series_gets_the_rows_that_are_not_there():
     result = cleaned(series(5, 1, 2, 6), time="d", horizon=1)
     assert result.task == "forecasting"
-    assert result.account["rows"] == {"read": 4, "kept": 6, "inserted": 2, "dropped": {}, "duplicates": 0}
+    assert result.account.rows.model_dump() == {"read": 4, "kept": 6, "inserted": 2, "dropped": {}, "duplicates": 0}
     assert list(result.frame["row"]) == [f"2024-01-0{i}" for i in range(1, 7)]
     assert result.frame["y"].isna().tolist() == [False, False, True, True, False, False]
 
 
 def test_a_series_keeps_rows_without_a_target():
     result = cleaned(series(1, 2, 3, y=["1.5", "", "2"]), time="d", horizon=1)
-    assert result.account["rows"]["kept"] == 3
-    assert result.account["rows"]["dropped"] == {}
+    assert result.account.rows.kept == 3
+    assert result.account.rows.dropped == {}
 
 
 def test_rows_of_one_time_must_agree():
-    assert cleaned(series(1, 2, 2, 3), time="d", horizon=1).account["rows"]["dropped"] == {"same time, same content": 1}
+    assert cleaned(series(1, 2, 2, 3), time="d", horizon=1).account.rows.dropped == {"same time, same content": 1}
     assert refusal(series(1, 2, 2, 3, y=["1.5", "2", "3", "4"]), time="d", horizon=1) == (
         "rows of one time must agree; column 'd' is Timestamp('2024-01-02 00:00:00') in rows 2, 3, which differ in y: "
         "correct them, or name another column"

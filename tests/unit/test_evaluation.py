@@ -41,25 +41,23 @@ def noisy(truth, size, seed):
 
 def test_a_clearly_better_model_helps_and_the_sentence_says_so(truth):
     models = {"deep": [noisy(truth, 0.2, 1)], "base": [noisy(truth, 1.0, 2)]}
-    verdict = judged(models, truth)["verdict"]
-    assert verdict["deep_learning_helps"] is True
-    assert verdict["text"].startswith(
-        "Yes: deep predicts better than the best baseline, base: RMSE 0.183 against 1.01, "
-    )
+    verdict = judged(models, truth).verdict
+    assert verdict.deep_learning_helps is True
+    assert verdict.text.startswith("Yes: deep predicts better than the best baseline, base: RMSE 0.183 against 1.01, ")
 
 
 def test_a_worse_model_does_not_help(truth):
     models = {"deep": [noisy(truth, 1.0, 1)], "base": [noisy(truth, 0.2, 2)]}
-    verdict = judged(models, truth)["verdict"]
-    assert verdict["deep_learning_helps"] is False
-    assert verdict["text"].startswith("No: deep is worse than the best baseline, base")
+    verdict = judged(models, truth).verdict
+    assert verdict.deep_learning_helps is False
+    assert verdict.text.startswith("No: deep is worse than the best baseline, base")
 
 
 def test_what_cannot_be_told_is_undecided(truth):
     models = {"deep": [noisy(truth, 1.0, 1)], "base": [noisy(truth, 1.0, 2)]}
-    verdict = judged(models, truth, meaningful_difference=0.001)["verdict"]
-    assert verdict["deep_learning_helps"] is None
-    assert verdict["text"].startswith("Undecided")
+    verdict = judged(models, truth, meaningful_difference=0.001).verdict
+    assert verdict.deep_learning_helps is None
+    assert verdict.text.startswith("Undecided")
 
 
 def test_a_difference_is_paired(truth):
@@ -67,26 +65,26 @@ def test_a_difference_is_paired(truth):
     shared = noisy(truth, 1.0, 1)
     models = {"deep": [shared], "base": [shared + 0.01]}
     result = judged(models, truth)
-    difference = result["comparisons"][0]["difference"]
-    score = result["models"]["deep"]["score"]
-    assert (difference["high"] - difference["low"]) < 0.1 * (score["high"] - score["low"])
+    difference = result.comparisons[0].difference
+    score = result.models["deep"].score
+    assert (difference.high - difference.low) < 0.1 * (score.high - score.low)
 
 
 def test_a_score_is_the_mean_of_repeats_and_the_ensemble_their_average_prediction(truth):
     repeats = [noisy(truth, 1.0, seed) for seed in (1, 2, 3)]
-    result = judged({"deep": repeats, "base": [noisy(truth, 1.0, 9)]}, truth)["models"]["deep"]
+    result = judged({"deep": repeats, "base": [noisy(truth, 1.0, 9)]}, truth).models["deep"]
     each = [float(np.sqrt(np.mean((repeat - truth) ** 2))) for repeat in repeats]
-    assert result["score"]["value"] == pytest.approx(np.mean(each), rel=1e-12)
+    assert result.score.value == pytest.approx(np.mean(each), rel=1e-12)
     ensemble = np.sqrt(np.mean((np.mean(repeats, axis=0) - truth) ** 2))
-    assert result["ensemble"]["value"] == pytest.approx(ensemble, rel=1e-12)
-    assert result["spread"]["repeats"] == pytest.approx(np.std(each, ddof=1), rel=1e-9)
-    assert result["spread"]["splits"] is None
+    assert result.ensemble.value == pytest.approx(ensemble, rel=1e-12)
+    assert result.spread.repeats == pytest.approx(np.std(each, ddof=1), rel=1e-9)
+    assert result.spread.splits is None
 
 
 def test_the_best_are_chosen_on_validation_not_on_test(truth):
     models = {"lucky": [noisy(truth, 0.1, 1)], "chosen": [noisy(truth, 0.5, 2)], "base": [noisy(truth, 1.0, 3)]}
     result = judged(models, truth, validation_scores={"lucky": 0.9, "chosen": 0.3, "base": 1.0})
-    assert result["verdict"]["best_model"] == "chosen"
+    assert result.verdict.best_model == "chosen"
 
 
 def test_groups_widen_the_interval(truth):
@@ -94,17 +92,17 @@ def test_groups_widen_the_interval(truth):
     group = np.arange(400) % 20
     predicted = truth + rng.normal(size=20)[group]
     models = {"deep": [predicted], "base": [noisy(truth, 1.0, 2)]}
-    by_row = judged(models, truth)["models"]["deep"]["score"]
+    by_row = judged(models, truth).models["deep"].score
     tested = evaluation.TestSet(truth, group, "groups of patient", groups=True)
     grouped = judged(models, truth, tested=tested)
-    by_group = grouped["models"]["deep"]["score"]
-    assert grouped["n_groups"] == 20
-    assert (by_group["high"] - by_group["low"]) > 2 * (by_row["high"] - by_row["low"])
+    by_group = grouped.models["deep"].score
+    assert grouped.n_groups == 20
+    assert (by_group.high - by_group.low) > 2 * (by_row.high - by_row.low)
 
 
 def test_units_follow_the_claim():
     truth = np.zeros(6)
-    rows = {"group": np.array(list("bbaacc"), dtype=object), "time": np.arange(6)[::-1]}
+    rows = {"fold": np.zeros(6), "group": np.array(list("bbaacc"), dtype=object), "time": np.arange(6)[::-1]}
     tested = evaluation.test_set(rows, truth, group="patient", in_time=False, horizon=0)
     assert tested.n_units == 3
     assert tested.name == "groups of patient"

@@ -129,6 +129,28 @@ def test_holm_of_a_published_example():
     np.testing.assert_allclose(statistics.holm([0.04, 0.01, 0.9]), [0.08, 0.03, 0.9])
 
 
+def test_rows_are_ranked_within_their_fold_alone():
+    # a model that knows only the prevalence of its training rows is at chance, though it differs between folds
+    rng = np.random.default_rng(0)
+    y = (rng.random(300) < 0.4).astype(int)
+    fold = np.arange(300) % 3
+    prevalence = np.array([y[fold != k].mean() for k in range(3)])[fold]
+    p = np.stack([1 - prevalence, prevalence], axis=1)
+    auc, ones = [metrics.METRICS["roc_auc"]], np.ones((1, 300))
+    assert statistics.bootstrap_scores(auc, y, [p], [ones])["roc_auc"].item() < 0.5
+    assert statistics.bootstrap_scores(auc, y, [p], [ones], fold_of_row=fold)["roc_auc"].item() == 0.5
+
+
+def test_a_fold_counts_by_its_rows_and_not_where_it_is_undefined():
+    y = np.array([0, 1, 0, 1, 0, 1, 1, 1])
+    score = np.array([0.1, 0.9, 0.8, 0.2, 0.3, 0.4, 0.5, 0.6])
+    p, fold = np.stack([1 - score, score], axis=1), np.array([0, 0, 1, 1, 1, 1, 2, 2])
+    ones = np.ones((1, 8))
+    found = statistics.bootstrap_scores([metrics.METRICS["roc_auc"]], y, [p], [ones], fold_of_row=fold)
+    # AUC 1 of two rows, .25 of four rows; two rows of one class say nothing
+    assert found["roc_auc"].item() == pytest.approx((2 * 1 + 4 * 0.25) / 6)
+
+
 @pytest.mark.parametrize(
     ("low", "high", "helps"),
     [
@@ -141,4 +163,4 @@ def test_holm_of_a_published_example():
     ],
 )
 def test_the_verdict_follows_the_interval(low, high, helps):
-    assert statistics.verdict({"low": low, "high": high}, 0.05) is helps
+    assert statistics.verdict(low, high, 0.05) is helps

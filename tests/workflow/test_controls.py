@@ -31,7 +31,7 @@ def auc(frame, family, settings):
         part: {name: values[labels == part] for name, values in columns.items()}
         for part in ("train", "validation", "test")
     }
-    types = {c["name"]: c["type"] for c in cleaned.account["columns"] if c["kept"] and c["role"] == "feature"}
+    types = {c.name: c.type for c in cleaned.account.columns if c.kept and c.role == "feature"}
     schema = features.learn(
         parts["train"], task="classification", target="diagnosis", classes=cleaned.classes, types=types
     )

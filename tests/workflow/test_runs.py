@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from jsonschema import Draft202012Validator
 
 ROOT = Path(__file__).parents[2]
 
@@ -90,13 +91,12 @@ def test_scores_can_be_had_again_from_the_predictions(ran):
     evaluation = json.loads((ran.folder / "results/small/evaluation.json").read_text())
     scores = []
     for repeat in (0, 1):
-        frames = [
+        folds = [
             pq.read_table(ran.folder / f"results/small/predictions/mlp/split-{k}-repeat-{repeat}.parquet").to_pandas()
             for k in (0, 1)
         ]
-        truth = np.concatenate([frame["truth"] == "yes" for frame in frames])
-        positive = next(name for name in frames[0].columns if name == "probability_yes")
-        scores.append(roc_auc_score(truth, np.concatenate([frame[positive] for frame in frames])))
+        each = [roc_auc_score(fold["truth"] == "yes", fold["probability_yes"]) for fold in folds]
+        scores.append(np.average(each, weights=[len(fold) for fold in folds]))
     assert evaluation["models"]["mlp"]["metrics"]["roc_auc"]["value"] == pytest.approx(np.mean(scores), abs=1e-12)
 
 
@@ -194,3 +194,23 @@ def test_planning_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_every_json_artefact_fits_its_schema(ran):
+    study = ran.folder / "results/small"
+    kinds = {
+        "source": ["data/source.json"],
+        "cleaning": ["data/cleaning.json"],
+        "digest": ["data/digest.json"],
+        "schema": [f"data/split-{k}/schema.json" for k in (0, 1)],
+        "model": [str(path.relative_to(study)) for path in study.glob("models/*/*/model.json")],
+        "evaluation": ["evaluation.json"],
+        "study": ["study.json"],
+        "record": [str(path.relative_to(study)) for path in study.glob("records/**/*.json")],
+    }
+    for kind, names in kinds.items():
+        validator = Draft202012Validator(json.loads((ROOT / f"workflow/schemas/{kind}.schema.json").read_text()))
+        for name in names:
+            validator.validate(json.loads((study / name).read_text()))
+    every = {str(path.relative_to(study)) for path in study.rglob("*.json")}
+    assert every == {name for names in kinds.values() for name in names}

@@ -61,7 +61,8 @@ rule index:
         mem_mb=1000,
         runtime=10,
     params:
-        settings=settings.as_json(
+        # a function: braces in a question are no wildcards
+        settings=lambda w: settings.as_json(
             {name: study.question for name, study in PROJECT.studies.items()}
         ),
     script:

@@ -11,5 +11,5 @@ if TYPE_CHECKING:
 with script_run(snakemake) as run:
     cleaned = stages.clean(run.settings, io.read_table(snakemake.input.raw))
     io.write_table(snakemake.output.table, cleaned.frame)
-    io.write_json(snakemake.output.cleaning, cleaned.account)
+    cleaned.account.write(snakemake.output.cleaning)
     stages.digest(cleaned).write(snakemake.output.digest)

@@ -11,4 +11,4 @@ if TYPE_CHECKING:
 with script_run(snakemake) as run:
     collected = stages.collect(run.settings)
     io.write_arrow(snakemake.output.raw, collected.table)
-    io.write_json(snakemake.output.source, collected.source)
+    collected.source.write(snakemake.output.source)

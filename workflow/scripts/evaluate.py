@@ -15,5 +15,5 @@ with script_run(snakemake) as run:
     judged = stages.evaluate(run.settings, folder)
     for each, columns in judged.predictions.items():
         io.write_columns(folder.predictions(each), columns)
-    io.write_json(snakemake.output.evaluation, judged.evaluation)
+    judged.evaluation.write(snakemake.output.evaluation)
     io.write_rows(snakemake.output.scores, evaluation.score_rows(judged.evaluation))

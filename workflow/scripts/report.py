@@ -16,5 +16,5 @@ with script_run(snakemake) as run:
     for stem, svg in made.figures.items():
         io.write_text(folder.root / f"figures/{stem}.svg", svg)
         io.write_rows(folder.root / f"tables/{stem}.csv", made.tables[stem].to_dict("records"))
-    io.write_json(snakemake.output.study, made.study)
+    made.study.write(snakemake.output.study)
     io.write_text(snakemake.output.html, made.html)

@@ -9,13 +9,17 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict
 
 from serpens import io
-from serpens.config import Task
+from serpens.config import ColumnType, Study, Task
 
 
-class Artefact(BaseModel):
-    """A frozen JSON file that knows all of its keys."""
+class Entry(BaseModel):
+    """A frozen part of a JSON file, which knows all of its keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Artefact(Entry):
+    """A whole JSON file."""
 
     @classmethod
     def read(cls, path: io.PathLike) -> Self:
@@ -27,7 +31,77 @@ class Artefact(BaseModel):
         io.write_json(path, self.model_dump(mode="json"))
 
 
-class Feature(Artefact):
+class Source(Artefact):
+    """`source.json`: where the data come from."""
+
+    kind: Literal["file", "simulator"]
+    origin: str
+    """Path of the file, or the simulator with its arguments."""
+    bytes: int
+    sha256: str
+    """Of the file's bytes, or of the simulated values."""
+    time: str
+    """When the data were collected; ISO 8601, UTC."""
+    rows: int
+    columns: int
+    license: str | None = None
+    citation: str | None = None
+    cohort: "Source | None" = None
+    """The outside cohort that a model is tested on."""
+
+
+class RowAccount(Entry):
+    """Where every row went: ``read + inserted = kept + dropped``."""
+
+    read: int
+    kept: int
+    inserted: int
+    """Rows without values, where a series had a gap."""
+    dropped: dict[str, int]
+    """Rows by the reason why they were dropped."""
+    duplicates: int
+    """Kept rows that repeat another one exactly; they are on its side of every split."""
+
+
+class Histogram(Entry):
+    """How numbers are distributed."""
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
+class ColumnAccount(Entry):
+    """What a column is, and whether it was kept; what does not apply is null."""
+
+    name: str
+    role: Literal["target", "feature", "id", "group", "time", "weight", "split"]
+    kept: bool
+    reason: str | None
+    """Why the column was not kept."""
+    type: ColumnType | None = None
+    how: Literal["inferred", "declared"] | None = None
+    missing_words: dict[str, int] = {}
+    """Words that were read as missing, and how often they stand there."""
+    missing: int | None = None
+    distinct: int | None = None
+    min: float | str | None = None
+    """Least number, or first time."""
+    max: float | str | None = None
+    mean: float | None = None
+    sd: float | None = None
+    histogram: Histogram | None = None
+    levels: tuple[tuple[str, int], ...] | None = None
+    """The most frequent levels of a category, and how often they occur."""
+
+
+class Cleaning(Artefact):
+    """`cleaning.json`: the account of every row and column."""
+
+    rows: RowAccount
+    columns: tuple[ColumnAccount, ...]
+
+
+class Feature(Entry):
     """One input column, and what was learned of it on training rows."""
 
     name: str
@@ -44,7 +118,7 @@ class Feature(Artefact):
     """Levels of a category seen in training, the most frequent ones; any other becomes zeros."""
 
 
-class Target(Artefact):
+class Target(Entry):
     """What is predicted."""
 
     name: str
@@ -56,7 +130,7 @@ class Target(Artefact):
     """Divides the target before training, in units of the target."""
 
 
-class Series(Artefact):
+class Series(Entry):
     """How a series is cut into windows; all lengths in rows of the regular series."""
 
     time: str
@@ -65,7 +139,7 @@ class Series(Artefact):
     season: int = 0
 
 
-class ImageShape(Artefact):
+class ImageShape(Entry):
     """How feature columns, in their order, fill an image."""
 
     shape: tuple[int, int, int]
@@ -110,7 +184,149 @@ class ModelDescription(Artefact):
     seed: int
 
 
-MODELS: dict[str, type[Artefact]] = {"schema": Schema, "digest": Digest, "model": ModelDescription}
+class Estimate(Entry):
+    """A figure and its interval; null where it is not defined."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class DecidingMetric(Entry):
+    """What decides."""
+
+    name: str
+    greater_is_better: bool
+    meaningful_difference: float
+    """The smallest difference that matters, in units of the metric."""
+
+
+class IntervalMethod(Entry):
+    """How the intervals were made."""
+
+    level: float
+    method: str
+    unit: str
+    """What was resampled."""
+
+
+class RunScore(Entry):
+    """The deciding metric of one training, on the test rows of its split."""
+
+    split: int
+    repeat: int
+    score: float | None
+
+
+class Spread(Entry):
+    """Standard deviation of the deciding metric between repeats and between splits; null where there is but one."""
+
+    repeats: float | None
+    splits: float | None
+
+
+class ModelEvaluation(Entry):
+    """What a model is worth."""
+
+    family: str
+    baseline: bool
+    score: Estimate
+    """The deciding metric: mean over the repeats."""
+    ensemble: Estimate
+    """The deciding metric of the repeats' averaged prediction."""
+    metrics: dict[str, Estimate]
+    validation_score: float
+    """Mean of the deciding metric over all trainings, on validation rows."""
+    parameters: int
+    spread: Spread
+    repeats: tuple[RunScore, ...]
+
+
+class Comparison(Entry):
+    """A model against a baseline on the same test rows; above zero the model is better, whatever the metric."""
+
+    model: str
+    against: str
+    test: str
+    difference: Estimate
+    p_value: float
+    p_adjusted: float
+
+
+class Verdict(Entry):
+    """The answer; best model and best baseline were chosen on validation rows."""
+
+    best_model: str
+    best_baseline: str
+    deep_learning_helps: bool | None
+    """Null: these test rows cannot tell."""
+    text: str
+
+
+class Evaluation(Artefact):
+    """`evaluation.json`: what every model is worth, and what that says."""
+
+    study: str
+    task: Task
+    test_on: str
+    metric: DecidingMetric
+    n_test: int
+    n_groups: int | None
+    interval: IntervalMethod
+    models: dict[str, ModelEvaluation]
+    comparisons: tuple[Comparison, ...]
+    verdict: Verdict
+
+    @property
+    def decisive(self) -> Comparison:
+        """The comparison that the verdict rests on."""
+        pair = self.verdict.best_model, self.verdict.best_baseline
+        return next(c for c in self.comparisons if (c.model, c.against) == pair)
+
+
+class ResolvedStudy(Study, Artefact):
+    """`study.json`: a study with every default, and everything that was inferred from its data."""
+
+    name: str
+    classes: tuple[str, ...]
+    """Classes in the order of their codes; with two, the positive one is last. Empty for numbers."""
+    n_splits: int
+    column_types: dict[str, ColumnType]
+    """Types of the kept columns."""
+
+
+class Record(Artefact):
+    """`records/`: what a job was made from, where it ran, and what it took."""
+
+    rule: str
+    wildcards: dict[str, str]
+    inputs: dict[str, str]
+    """sha256 of each file that was read."""
+    settings: dict[str, Any]
+    threads: int
+    versions: dict[str, str]
+    host: str
+    machine: str
+    start: str
+    """ISO 8601, UTC."""
+    seconds: float
+    """Wall time of the job's own work."""
+    peak_memory_mb: float
+    """Largest resident memory, in 10^6 bytes."""
+    device: str | None = None
+    """Where a model was trained."""
+
+
+MODELS: dict[str, type[Artefact]] = {
+    "source": Source,
+    "cleaning": Cleaning,
+    "digest": Digest,
+    "schema": Schema,
+    "model": ModelDescription,
+    "evaluation": Evaluation,
+    "study": ResolvedStudy,
+    "record": Record,
+}
 
 
 def write_schemas(folder: Path) -> None:

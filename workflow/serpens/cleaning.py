@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from serpens.artefacts import Cleaning, ColumnAccount, Histogram, RowAccount
 from serpens.calendar import regular
 from serpens.columns import Parsed, number_as_text, parse, time_as_text
 from serpens.config import Task
@@ -43,13 +44,13 @@ class Cleaned:
     task, classes
         What is predicted; with two classes the positive one is last. No classes for numbers.
     account
-        The content of ``cleaning.json``: read = kept + dropped, for rows and for columns.
+        Every row and column: read = kept + dropped.
     """
 
     frame: pd.DataFrame
     task: Task
     classes: tuple[str, ...]
-    account: dict[str, Any]
+    account: Cleaning
 
 
 def clean(
@@ -112,7 +113,7 @@ def clean(
     frame = pd.DataFrame({name: column.values for name, column in parsed.items()}, index=table.index)
     if COHORT in table:
         frame[COHORT] = table[COHORT].astype(bool)
-    account = _RowAccount(read=len(table))
+    account = _RowCount(read=len(table))
     frame = _with_roles(
         frame, target, group=group, time=time, weight=weight, split=split_column, horizon=horizon, account=account
     )
@@ -147,18 +148,18 @@ def clean(
         for name in table.columns
         if name != COHORT
     ]
-    if not any(entry["role"] == FEATURE and entry["kept"] for entry in entries) and not horizon:
+    if not any(entry.role == FEATURE and entry.kept for entry in entries) and not horizon:
         why = listed(f"{name} ({reason})" for name, reason in reasons.items())
         msg = f"at least one column must be left to predict from; there is none. Left out: {why or 'none'}"
         raise DataError(msg)
     return Cleaned(
-        frame.reset_index(drop=True), task, classes, {"rows": account.content(len(frame)), "columns": entries}
+        frame.reset_index(drop=True), task, classes, Cleaning(rows=account.closed(len(frame)), columns=tuple(entries))
     )
 
 
 @dataclass
-class _RowAccount:
-    """Where every row went."""
+class _RowCount:
+    """Where every row goes."""
 
     read: int
     inserted: int = 0
@@ -171,15 +172,9 @@ class _RowAccount:
         if n:
             self.dropped[reason] = self.dropped.get(reason, 0) + int(n)
 
-    def content(self, kept: int) -> dict[str, Any]:
+    def closed(self, kept: int) -> RowAccount:
         assert self.read + self.inserted == kept + sum(self.dropped.values())
-        return {
-            "read": self.read,
-            "kept": kept,
-            "inserted": self.inserted,
-            "dropped": self.dropped,
-            "duplicates": self.duplicates,
-        }
+        return RowAccount(kept=kept, **vars(self))
 
 
 def _unused(name: str, allowed: Sequence[str] | None, drop: Sequence[str]) -> str | None:
@@ -214,7 +209,7 @@ def _with_roles(
     weight: str | None,
     split: str | None,
     horizon: int | None,
-    account: _RowAccount,
+    account: _RowCount,
 ) -> pd.DataFrame:
     """Remove rows without a target; refuse rows that lack what the claim or the loss needs."""
     missing = frame[target].isna()
@@ -234,14 +229,14 @@ def _with_roles(
     return frame
 
 
-def _one_row_an_id(frame: pd.DataFrame, id_: str, account: _RowAccount) -> pd.DataFrame:
+def _one_row_an_id(frame: pd.DataFrame, id_: str, account: _RowCount) -> pd.DataFrame:
     if (gone := frame.index[frame[id_].isna()]).size:
         msg = f"every row must have an id; column {id_!r} is missing in rows {listed(map(str, gone), 5)}"
         raise DataError(msg)
     return _merged(frame, id_, account, "same id, same content", "rows of one id must agree")
 
 
-def _merged(frame: pd.DataFrame, key: str, account: _RowAccount, reason: str, must: str) -> pd.DataFrame:
+def _merged(frame: pd.DataFrame, key: str, account: _RowCount, reason: str, must: str) -> pd.DataFrame:
     """Keep one of the rows with the same key and content; refuse rows with the same key that differ."""
     once = frame[~frame.duplicated()]
     account.drop(reason, len(frame) - len(once))
@@ -321,7 +316,7 @@ def _useless(values: "pd.Series[Any]", parsed: Parsed, *, pixel: bool) -> str | 
     return None
 
 
-def _one_row_a_time(frame: pd.DataFrame, time: str, account: _RowAccount) -> pd.DataFrame:
+def _one_row_a_time(frame: pd.DataFrame, time: str, account: _RowCount) -> pd.DataFrame:
     frame = _merged(frame, time, account, "same time, same content", "rows of one time must agree")
     grid = regular(frame[time])
     whole = frame.set_index(time).reindex(pd.Index(grid, name=time)).reset_index()
@@ -362,10 +357,10 @@ def _as_text(values: "pd.Series[Any]") -> "pd.Series[Any]":
 
 def _column_account(
     name: str, role: str, parsed: Parsed | None, frame: pd.DataFrame, reason: str | None, task: Task
-) -> dict[str, Any]:
+) -> ColumnAccount:
     entry: dict[str, Any] = {"name": name, "role": role, "kept": reason is None, "reason": reason}
     if parsed is None:
-        return entry | {"type": None, "how": None}
+        return ColumnAccount(**entry)
     entry |= {"type": parsed.type, "how": parsed.how, "missing_words": parsed.missing_words}
     if role == "target" and task == "classification":
         entry["type"] = "category"
@@ -374,15 +369,16 @@ def _column_account(
     entry |= {"missing": int(values.isna().sum()), "distinct": int(known.nunique())}
     if values.dtype == np.float64 and len(known):
         counts, edges = np.histogram(known, bins=HISTOGRAM_BINS)
-        return entry | {
-            "min": float(known.min()),
-            "max": float(known.max()),
-            "mean": float(known.mean()),
-            "sd": float(known.std(ddof=0)),
-            "histogram": {"edges": edges.tolist(), "counts": counts.tolist()},
-        }
+        return ColumnAccount(
+            **entry,
+            min=float(known.min()),
+            max=float(known.max()),
+            mean=float(known.mean()),
+            sd=float(known.std(ddof=0)),
+            histogram=Histogram(edges=tuple(edges.tolist()), counts=tuple(counts.tolist())),
+        )
     if pd.api.types.is_datetime64_any_dtype(values.dtype) and len(known):
-        return entry | {"min": known.min().isoformat(), "max": known.max().isoformat()}
+        return ColumnAccount(**entry, min=known.min().isoformat(), max=known.max().isoformat())
     levels = known.value_counts()
     frequent = sorted(levels.items(), key=lambda item: (-item[1], str(item[0])))[:SHOWN_LEVELS]
-    return entry | {"levels": [[str(level), int(count)] for level, count in frequent]}
+    return ColumnAccount(**entry, levels=tuple((str(level), int(count)) for level, count in frequent))

@@ -1,8 +1,9 @@
 """Judging: every model scored once on the test rows, with intervals, and compared on the same rows.
 
 Test rows of all splits are pooled: with folds each row is tested once, by a model that has not seen it. A score is
-the mean over repeats of the metric on the pooled rows. Its interval resamples what the claim is about: rows, whole
-groups, or blocks of consecutive times; all models are scored on the same resampled rows, so differences are paired.
+the mean over repeats of the metric on the pooled rows; metrics that rank rows do so within folds. Its interval
+resamples what the claim is about: rows, whole groups, or blocks of consecutive times; all models are scored on the
+same resampled rows, so differences are paired.
 """
 
 import math
@@ -13,8 +14,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from serpens import metrics, statistics
-from serpens.artefacts import Schema
+from serpens import metrics, statistics, wording
+from serpens.artefacts import (
+    Comparison,
+    DecidingMetric,
+    Estimate,
+    Evaluation,
+    IntervalMethod,
+    ModelEvaluation,
+    RunScore,
+    Schema,
+    Spread,
+    Verdict,
+)
 from serpens.features import Columns, Prepared, decode
 from serpens.fitting import Predictor
 from serpens.layout import Run
@@ -37,6 +49,8 @@ class TestSet:
         Which unit each row belongs to ``(n,)``; a unit is a row, a group, or an origin of forecasts.
     groups
         Whether units are groups, of several rows each.
+    fold_of_row
+        Which fold tested each row ``(n,)``; None when there is one split.
     block_length
         Units in one block of consecutive times; None when times do not matter. Units are then in order of time.
     name
@@ -47,6 +61,7 @@ class TestSet:
     unit_of_row: NDArray[np.int64]
     name: str
     groups: bool = False
+    fold_of_row: NDArray[np.int64] | None = None
     block_length: int | None = None
 
     @property
@@ -86,7 +101,8 @@ def test_set(rows: Columns, truth: NDArray[Any], *, group: str | None, in_time: 
     Parameters
     ----------
     rows
-        Pooled test rows: ``group`` and ``time`` columns where the claim has them; for forecasts ``origin``.
+        Pooled test rows: the ``fold`` that tested them, ``group`` and ``time`` where the claim has them; for forecasts
+        ``origin``.
     horizon
         Steps of a forecast, 0 when the task is another. Forecasts from origins closer than the horizon overlap, so
         a block is never shorter than that.
@@ -94,7 +110,7 @@ def test_set(rows: Columns, truth: NDArray[Any], *, group: str | None, in_time: 
     n = len(truth)
     if group is not None:
         _, unit = np.unique(rows["group"].astype(str), return_inverse=True)
-        return TestSet(truth, unit, f"groups of {group}", groups=True)
+        return TestSet(truth, unit, f"groups of {group}", groups=True, fold_of_row=rows["fold"])
     if horizon:
         origins, unit = np.unique(rows["origin"], return_inverse=True)
         length = _block_length(len(origins), at_least=horizon)
@@ -104,7 +120,7 @@ def test_set(rows: Columns, truth: NDArray[Any], *, group: str | None, in_time: 
         unit[np.argsort(rows["time"], kind="stable")] = np.arange(n)
         length = _block_length(n)
         return TestSet(truth, unit, f"blocks of {length} consecutive rows", block_length=length)
-    return TestSet(truth, np.arange(n), "rows")
+    return TestSet(truth, np.arange(n), "rows", fold_of_row=rows["fold"])
 
 
 def evaluate(
@@ -123,8 +139,8 @@ def evaluate(
     parameters: Mapping[str, int],
     run_scores: Mapping[Run, float],
     seed: int,
-) -> dict[str, Any]:
-    """Return the content of ``evaluation.json``.
+) -> Evaluation:
+    """Return what every model is worth, and what that says.
 
     Parameters
     ----------
@@ -140,21 +156,21 @@ def evaluate(
     shown = metrics.for_task(task)
     summaries = _bootstrap(tested, predictions, shown, seed=seed)
     models = {
-        name: {
-            "family": families[name],
-            "baseline": name in baselines,
-            "score": summaries[name].interval(deciding.name),
-            "ensemble": summaries[name].interval(deciding.name, ensemble=True),
-            "metrics": {each.name: summaries[name].interval(each.name) for each in shown},
-            "validation_score": validation_scores[name],
-            "parameters": parameters[name],
-            "spread": _spread(name, run_scores),
-            "repeats": [
-                {"split": run.split, "repeat": run.repeat, "score": _finite(score)}
+        name: ModelEvaluation(
+            family=families[name],
+            baseline=name in baselines,
+            score=summaries[name].estimate(deciding.name),
+            ensemble=summaries[name].estimate(deciding.name, ensemble=True),
+            metrics={each.name: summaries[name].estimate(each.name) for each in shown},
+            validation_score=validation_scores[name],
+            parameters=parameters[name],
+            spread=_spread(name, run_scores),
+            repeats=tuple(
+                RunScore(split=run.split, repeat=run.repeat, score=_finite(score))
                 for run, score in run_scores.items()
                 if run.model == name
-            ],
-        }
+            ),
+        )
         for name in predictions
     }
     sign = 1 if deciding.greater_is_better else -1
@@ -163,53 +179,47 @@ def evaluate(
         max(names, key=lambda name: sign * validation_scores[name])
         for names in ([name for name in models if name not in baselines], list(baselines))
     )
-    decisive = next(c for c in comparisons if (c["model"], c["against"]) == (best_model, best_baseline))
-    helps = statistics.verdict(decisive["difference"], meaningful)
-    return {
-        "study": study,
-        "task": task,
-        "test_on": test_on,
-        "metric": {
-            "name": deciding.name,
-            "greater_is_better": deciding.greater_is_better,
-            "meaningful_difference": meaningful,
-        },
-        "n_test": len(tested.truth),
-        "n_groups": tested.n_units if tested.groups else None,
-        "interval": {
-            "level": LEVEL,
-            "method": f"{statistics.METHOD}, {N_RESAMPLES} resamples",
-            "unit": tested.name,
-        },
-        "models": models,
-        "comparisons": comparisons,
-        "verdict": {
-            "best_model": best_model,
-            "best_baseline": best_baseline,
-            "deep_learning_helps": helps,
-            "text": _sentence(models, decisive, helps, deciding, meaningful),
-        },
-    }
+    decisive = next(c for c in comparisons if (c.model, c.against) == (best_model, best_baseline))
+    helps = statistics.verdict(decisive.difference.low, decisive.difference.high, meaningful)
+    return Evaluation(
+        study=study,
+        task=task,
+        test_on=test_on,
+        metric=DecidingMetric(
+            name=deciding.name, greater_is_better=deciding.greater_is_better, meaningful_difference=meaningful
+        ),
+        n_test=len(tested.truth),
+        n_groups=tested.n_units if tested.groups else None,
+        interval=IntervalMethod(level=LEVEL, method=f"{statistics.METHOD}, {N_RESAMPLES} resamples", unit=tested.name),
+        models=models,
+        comparisons=comparisons,
+        verdict=Verdict(
+            best_model=best_model,
+            best_baseline=best_baseline,
+            deep_learning_helps=helps,
+            text=wording.verdict(models, decisive, helps, deciding, meaningful),
+        ),
+    )
 
 
-def score_rows(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
+def score_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
     """Return every score as a row of a flat table."""
     rows = []
-    common = {"study": evaluation["study"], "n_test": evaluation["n_test"]}
-    for name, model in evaluation["models"].items():
-        of_model = common | {"model": name, "family": model["family"], "baseline": model["baseline"]}
+    for name, model in evaluation.models.items():
+        common = {"study": evaluation.study, "n_test": evaluation.n_test}
+        common |= {"model": name, "family": model.family, "baseline": model.baseline}
         blank = {"split": None, "repeat": None}
-        deciding = evaluation["metric"]["name"]
+        deciding = evaluation.metric.name
         rows += [
-            of_model | {"metric": metric, "of": "mean of repeats"} | blank | interval
-            for metric, interval in model["metrics"].items()
+            common | {"metric": metric, "of": "mean of repeats"} | blank | estimate.model_dump()
+            for metric, estimate in model.metrics.items()
         ]
-        rows.append(of_model | {"metric": deciding, "of": "ensemble of repeats"} | blank | model["ensemble"])
+        rows.append(common | {"metric": deciding, "of": "ensemble of repeats"} | blank | model.ensemble.model_dump())
         rows += [
-            of_model
-            | {"metric": deciding, "of": "one training", "split": run["split"], "repeat": run["repeat"]}
-            | {"value": run["score"], "low": None, "high": None}
-            for run in model["repeats"]
+            common
+            | {"metric": deciding, "of": "one training", "split": run.split, "repeat": run.repeat}
+            | {"value": run.score, "low": None, "high": None}
+            for run in model.repeats
         ]
     return rows
 
@@ -229,10 +239,10 @@ class _Summary:
         chosen = slice(-1, None) if ensemble else slice(0, -1)
         return float(self.plain[metric][chosen].mean()), self.resampled[metric][chosen].mean(axis=0)
 
-    def interval(self, metric: str, *, ensemble: bool = False) -> dict[str, float | None]:
+    def estimate(self, metric: str, *, ensemble: bool = False) -> Estimate:
         value, replicates = self.replicates(metric, ensemble=ensemble)
         low, high = statistics.interval(replicates, level=LEVEL)
-        return {"value": _finite(value), "low": _finite(low), "high": _finite(high)}
+        return Estimate(value=_finite(value), low=_finite(low), high=_finite(high))
 
 
 def _bootstrap(
@@ -241,7 +251,7 @@ def _bootstrap(
     stacks = {name: [*repeats, np.mean(repeats, axis=0)] for name, repeats in predictions.items()}
     flat = [prediction for stack in stacks.values() for prediction in stack]
     ones = [np.ones((1, len(tested.truth)))]
-    plain = statistics.bootstrap_scores(shown, tested.truth, flat, ones)
+    plain = statistics.bootstrap_scores(shown, tested.truth, flat, ones, fold_of_row=tested.fold_of_row)
     chunks = statistics.resampling_weights(
         tested.n_units,
         generator=np.random.default_rng(seed),
@@ -249,7 +259,7 @@ def _bootstrap(
         block_length=tested.block_length,
         unit_of_row=tested.unit_of_row,
     )
-    resampled = statistics.bootstrap_scores(shown, tested.truth, flat, chunks)
+    resampled = statistics.bootstrap_scores(shown, tested.truth, flat, chunks, fold_of_row=tested.fold_of_row)
     summaries, start = {}, 0
     for name, stack in stacks.items():
         own = slice(start, start + len(stack))
@@ -263,7 +273,7 @@ def _bootstrap(
 
 def _compare(
     summaries: Mapping[str, _Summary], metric: str, sign: int, baselines: Sequence[str]
-) -> list[dict[str, Any]]:
+) -> tuple[Comparison, ...]:
     """Compare every model with every baseline; a positive difference means that the model is better."""
     comparisons: list[dict[str, Any]] = []
     for model in (name for name in summaries if name not in baselines):
@@ -283,10 +293,10 @@ def _compare(
                 }
             )
     adjusted = statistics.holm([comparison["p_value"] for comparison in comparisons])
-    return [c | {"p_adjusted": float(p)} for c, p in zip(comparisons, adjusted, strict=True)]
+    return tuple(Comparison(**c, p_adjusted=float(p)) for c, p in zip(comparisons, adjusted, strict=True))
 
 
-def _spread(model: str, run_scores: Mapping[Run, float]) -> dict[str, float | None]:
+def _spread(model: str, run_scores: Mapping[Run, float]) -> Spread:
     """Return the standard deviation between repeats (of their mean over splits) and between splits."""
     own = {run: score for run, score in run_scores.items() if run.model == model}
 
@@ -297,42 +307,7 @@ def _spread(model: str, run_scores: Mapping[Run, float]) -> dict[str, float | No
         ]
         return _finite(float(np.std(means, ddof=1))) if len(means) > 1 else None
 
-    return {"repeats": deviation("repeat"), "splits": deviation("split")}
-
-
-def _sentence(
-    models: Mapping[str, Any],
-    comparison: Mapping[str, Any],
-    helps: bool | None,
-    deciding: metrics.Metric,
-    meaningful: float,
-) -> str:
-    ours, theirs = comparison["model"], comparison["against"]
-    difference = comparison["difference"]
-    scores = (
-        f"{deciding.label} {number(models[ours]['score']['value'])} against {number(models[theirs]['score']['value'])}"
-    )
-    gap = (
-        f"a difference of {number(difference['value'])} in its favour (95 % interval {number(difference['low'])} "
-        f"to {number(difference['high'])})"
-    )
-    if helps:
-        small = ", but less than what would matter" if difference["high"] < meaningful else ""
-        return f"Yes: {ours} predicts better than the best baseline, {theirs}: {scores}, {gap}{small}."
-    if helps is False:
-        how = "is worse than" if difference["high"] < 0 else "does not improve, by as much as would matter, on"
-        return f"No: {ours} {how} the best baseline, {theirs}: {scores}, {gap}; {number(meaningful)} would matter."
-    return (
-        f"Undecided: these test rows cannot tell whether {ours} is better than the best baseline, {theirs}: "
-        f"{scores}, {gap}; {number(meaningful)} would matter."
-    )
-
-
-def number(value: float | None) -> str:
-    """Return a number with three significant digits, as a reader wants it; a true minus sign."""
-    if value is None:
-        return "not defined"
-    return f"{value:#.3g}".rstrip(".").replace("-", "\N{MINUS SIGN}")
+    return Spread(repeats=deviation("repeat"), splits=deviation("split"))
 
 
 def _finite(value: float) -> float | None:

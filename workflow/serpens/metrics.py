@@ -35,6 +35,8 @@ class Metric:
         units (see :func:`default_difference`).
     function
         ``(y_true, y_pred, weights (B, n)) -> (B,)``; nan where a resample leaves the metric undefined.
+    ranks
+        Whether rows are ranked against each other; rows that different models predicted must not be.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Metric:
     classification: bool
     meaningful_difference: float | None
     function: Callable[[NDArray[Any], Values, Values], Values]
+    ranks: bool = False
 
 
 def score(name: str, y_true: NDArray[Any], y_pred: Values, weights: Values | None = None) -> float:
@@ -238,8 +241,8 @@ def r2(y_true: Values, y_pred: Values, weights: Values) -> Values:
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric("roc_auc", "ROC AUC", True, True, 0.01, roc_auc),
-        Metric("average_precision", "average precision", True, True, 0.02, average_precision),
+        Metric("roc_auc", "ROC AUC", True, True, 0.01, roc_auc, ranks=True),
+        Metric("average_precision", "average precision", True, True, 0.02, average_precision, ranks=True),
         Metric("accuracy", "accuracy", True, True, 0.01, accuracy),
         Metric("balanced_accuracy", "balanced accuracy", True, True, 0.01, balanced_accuracy),
         Metric("log_loss", "log-loss", False, True, 0.02, log_loss),

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from serpens.tables import MAX_PANELS
 
@@ -202,6 +203,9 @@ def learning(table: pd.DataFrame) -> Figure:
         axes.plot([], [], color=ORANGE, label="training")
         axes.plot([], [], color=BLUE, label="validation; dot: epoch kept")
         axes.set(title=_short(name, 40), xlabel="epoch", ylabel="loss", yscale="log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.legend()
     return figure
 

@@ -1,4 +1,4 @@
-"""The report of a study, and the index over studies: what a person reads."""
+"""The report of a study: what a person reads, its figures and their tables."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,18 +6,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from serpens import io, plotting, tables
-from serpens.evaluation import number
+from serpens import io, pages, plotting, tables
+from serpens.artefacts import Cleaning, Digest, Evaluation, Record, ResolvedStudy, Schema, Source, Verdict
 from serpens.layout import FIGURES, Run, StudyFolder
 from serpens.metrics import METRICS
 from serpens.provenance import versions
 
 Settings = Mapping[str, Any]
 
-VERDICTS = {True: ("yes", "Yes"), False: ("no", "No"), None: ("open", "Undecided")}
+# What a reader wants to know of each training.
+COSTS = ("seconds", "peak_memory_mb", "device")
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Report:
     """What the report rule writes."""
 
     html: str
-    study: dict[str, Any]
+    study: ResolvedStudy
     tables: dict[str, pd.DataFrame]
     figures: dict[str, str]
 
@@ -33,87 +33,49 @@ class Report:
 def make(settings: Settings, folder: StudyFolder) -> Report:
     """Read what a study made and turn it into figures, tables and a page."""
     runs = [Run(*run) for run in settings["runs"]]
-    evaluation = io.read_json(folder.root / "evaluation.json")
-    cleaning = io.read_json(folder.root / "data/cleaning.json")
-    digest = io.read_json(folder.root / "data/digest.json")
-    records = {run: io.read_json(folder.record("train", run)) for run in runs}
+    evaluation = Evaluation.read(folder.root / "evaluation.json")
+    cleaning = Cleaning.read(folder.root / "data/cleaning.json")
+    digest = Digest.read(folder.root / "data/digest.json")
     costs = pd.DataFrame(
-        [
-            {"model": run.model, "split": run.split, "repeat": run.repeat, "device": record["device"]}
-            | {key: record[key] for key in ("seconds", "peak_memory_mb")}
-            for run, record in records.items()
-        ]
+        [run._asdict() | Record.read(folder.record("train", run)).model_dump(include=set(COSTS)) for run in runs]
     )
-    drawn = _tables(evaluation, cleaning, folder, runs, costs, digest["classes"])
-    figures = _figures(drawn, evaluation, digest["classes"], settings["study"]["target"])
+    drawn = _tables(evaluation, cleaning, folder, runs, costs, digest.classes)
+    figures = _figures(drawn, evaluation, digest.classes, settings["study"]["target"])
     study = _resolved(settings, evaluation, digest)
-    page = (
-        _environment()
-        .get_template("report.html")
-        .render(
-            name=settings["name"],
-            study=settings["study"],
-            resolved=study,
-            evaluation=evaluation,
-            verdict=VERDICTS[evaluation["verdict"]["deep_learning_helps"]],
-            decisive=_decisive(evaluation),
-            cleaning=cleaning,
-            columns_left_out=[column for column in cleaning["columns"] if not column["kept"]],
-            panels_left_out=plotting.shown_panels(drawn["distributions"]["column"])[1],
-            source=io.read_json(folder.root / "data/source.json"),
-            digest=digest,
-            schema=io.read_json(folder.schema(0)),
-            figures={stem: Markup(_inlined(svg, stem)) for stem, svg in figures.items()},
-            costs=drawn["cost"].to_dict("records"),
-            cost_ratio=_cost_ratio(drawn["cost"], evaluation["verdict"]),
-            total_seconds=float(costs["seconds"].sum()),
-            devices=sorted(set(costs["device"])),
-            n_splits=len({run.split for run in runs}),
-            versions=versions(),
-        )
+    page = pages.render(
+        "report.html",
+        name=settings["name"],
+        study=study,
+        evaluation=evaluation,
+        verdict=pages.VERDICTS[evaluation.verdict.deep_learning_helps],
+        cleaning=cleaning,
+        columns_left_out=[column for column in cleaning.columns if not column.kept],
+        panels_left_out=plotting.shown_panels(drawn["distributions"]["column"])[1],
+        source=Source.read(folder.root / "data/source.json"),
+        digest=digest,
+        schema=Schema.read(folder.schema(0)),
+        figures={stem: Markup(_inlined(svg, stem)) for stem, svg in figures.items()},
+        costs=drawn["cost"].to_dict("records"),
+        cost_ratio=_cost_ratio(drawn["cost"], evaluation.verdict),
+        total_seconds=float(costs["seconds"].sum()),
+        devices=sorted(set(costs["device"])),
+        n_splits=len({run.split for run in runs}),
+        versions=versions(),
     )
     return Report(page, study, drawn, figures)
 
 
-def index(evaluations: Sequence[Mapping[str, Any]], questions: Mapping[str, str]) -> str:
-    """Return the page over all studies."""
-    studies = [
-        {
-            "name": evaluation["study"],
-            "question": questions[evaluation["study"]],
-            "verdict": VERDICTS[evaluation["verdict"]["deep_learning_helps"]],
-            "evaluation": evaluation,
-            "best": evaluation["models"][evaluation["verdict"]["best_model"]],
-        }
-        for evaluation in evaluations
-    ]
-    return _environment().get_template("index.html").render(studies=studies)
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("serpens"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": number, "interval": _interval, "label": lambda name: METRICS[name].label}
-    environment.filters |= {"count": lambda n: f"{n:,}", "seconds": _seconds}
-    return environment
-
-
 def _tables(
-    evaluation: Mapping[str, Any],
-    cleaning: Mapping[str, Any],
+    evaluation: Evaluation,
+    cleaning: Cleaning,
     folder: StudyFolder,
     runs: Sequence[Run],
     costs: pd.DataFrame,
-    classes: list[str],
+    classes: Sequence[str],
 ) -> dict[str, pd.DataFrame]:
-    shown = [evaluation["verdict"]["best_model"], evaluation["verdict"]["best_baseline"]]
+    shown = [evaluation.verdict.best_model, evaluation.verdict.best_baseline]
     # the error by horizon is read against every model, persistence and seasonal naive among them
-    judged = list(evaluation["models"]) if evaluation["task"] == "forecasting" else shown
+    judged = list(evaluation.models) if evaluation.task == "forecasting" else shown
     predicted = _predicted(folder, runs, judged)
     histories = [
         io.read_table(folder.model(run, "history.parquet")).assign(model=run.model, split=run.split, repeat=run.repeat)
@@ -146,14 +108,14 @@ def _predicted(folder: StudyFolder, runs: Sequence[Run], models: Sequence[str]) 
 
 
 def _figures(
-    drawn: Mapping[str, pd.DataFrame], evaluation: Mapping[str, Any], classes: list[str], target: str
+    drawn: Mapping[str, pd.DataFrame], evaluation: Evaluation, classes: Sequence[str], target: str
 ) -> dict[str, str]:
-    judged = {"task": evaluation["task"], "n_classes": len(classes), "target": target}
+    judged = {"task": evaluation.task, "n_classes": len(classes), "target": target}
     details: dict[str, dict[str, Any]] = {
         "models": {
-            "metric": METRICS[evaluation["metric"]["name"]].label,
-            "best": evaluation["verdict"]["best_model"],
-            "greater_is_better": evaluation["metric"]["greater_is_better"],
+            "metric": METRICS[evaluation.metric.name].label,
+            "best": evaluation.verdict.best_model,
+            "greater_is_better": evaluation.metric.greater_is_better,
         },
         "predictions": judged,
         "errors": judged,
@@ -167,39 +129,24 @@ def _inlined(svg: str, stem: str) -> str:
     return plotting.inline(svg, stem=stem, label=str(escape(f"Figure: {stem}; its table is tables/{stem}.csv")))
 
 
-def _resolved(settings: Settings, evaluation: Mapping[str, Any], digest: Mapping[str, Any]) -> dict[str, Any]:
+def _resolved(settings: Settings, evaluation: Evaluation, digest: Digest) -> ResolvedStudy:
     """Return the study with what was inferred from its data."""
-    runs = settings["runs"]
-    study: dict[str, Any] = settings["study"]
-    return study | {
-        "name": settings["name"],
-        "task": evaluation["task"],
-        "classes": digest["classes"],
-        "positive_class": digest["classes"][-1] if len(digest["classes"]) == 2 else None,
-        "metric": evaluation["metric"]["name"],
-        "meaningful_difference": evaluation["metric"]["meaningful_difference"],
-        "n_splits": len({split for _, split, _ in runs}),
-        "column_types": {name: column["type"] for name, column in digest["columns"].items()},
-    }
+    return ResolvedStudy.model_validate(
+        settings["study"]
+        | {
+            "name": settings["name"],
+            "task": evaluation.task,
+            "classes": digest.classes,
+            "positive_class": digest.classes[-1] if len(digest.classes) == 2 else None,
+            "metric": evaluation.metric.name,
+            "meaningful_difference": evaluation.metric.meaningful_difference,
+            "n_splits": len({split for _, split, _ in settings["runs"]}),
+            "column_types": {name: column["type"] for name, column in digest.columns.items()},
+        }
+    )
 
 
-def _decisive(evaluation: Mapping[str, Any]) -> Mapping[str, Any]:
-    pair = (evaluation["verdict"]["best_model"], evaluation["verdict"]["best_baseline"])
-    found: Mapping[str, Any] = next(c for c in evaluation["comparisons"] if (c["model"], c["against"]) == pair)
-    return found
-
-
-def _cost_ratio(cost: pd.DataFrame, verdict: Mapping[str, Any]) -> float:
+def _cost_ratio(cost: pd.DataFrame, verdict: Verdict) -> float:
     """Return how many times the training time of the best baseline the best model takes."""
     seconds = cost.set_index("model")["seconds"]
-    return float(seconds[verdict["best_model"]] / seconds[verdict["best_baseline"]])
-
-
-def _interval(score: Mapping[str, float | None]) -> str:
-    return f"{number(score['value'])} [{number(score['low'])}, {number(score['high'])}]"
-
-
-def _seconds(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    return float(seconds[verdict.best_model] / seconds[verdict.best_baseline])

@@ -22,6 +22,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from serpens import io, provenance
+from serpens.artefacts import Source
 from serpens.errors import DataError, listed
 from serpens.simulators.registry import SIMULATORS
 
@@ -35,7 +36,7 @@ class Collected:
     """A table, and where it came from."""
 
     table: pa.Table
-    source: dict[str, Any]
+    source: Source
 
 
 def collect_file(path: str, *, sha256: str | None = None) -> Collected:
@@ -61,8 +62,7 @@ def collect_file(path: str, *, sha256: str | None = None) -> Collected:
     if not table.num_rows:
         msg = f"{path}: there must be at least one row of data; there is none"
         raise DataError(msg)
-    source = {"kind": "file", "origin": path, "bytes": file.stat().st_size, "sha256": found}
-    return _described(table, source)
+    return _described(table, kind="file", origin=path, bytes=file.stat().st_size, sha256=found)
 
 
 def collect_simulator(name: str, *, rows: int, seed: int, arguments: Mapping[str, Any]) -> Collected:
@@ -97,8 +97,7 @@ def collect_simulator(name: str, *, rows: int, seed: int, arguments: Mapping[str
         content.update(column.encode())
         content.update(repr(named[column].tolist()).encode())
     origin = f"{name}({', '.join(f'{k}={v!r}' for k, v in ({'rows': rows, 'seed': seed} | dict(arguments)).items())})"
-    source = {"kind": "simulator", "origin": origin, "bytes": table.nbytes, "sha256": content.hexdigest()}
-    return _described(table, source)
+    return _described(table, kind="simulator", origin=origin, bytes=table.nbytes, sha256=content.hexdigest())
 
 
 def append_cohort(main: Collected, cohort: Collected) -> Collected:
@@ -113,7 +112,7 @@ def append_cohort(main: Collected, cohort: Collected) -> Collected:
     if ours != theirs:
         lacking, besides = listed(sorted(ours - theirs)) or "none", listed(sorted(theirs - ours)) or "none"
         msg = (
-            f"{cohort.source['origin']} must have the columns of {main.source['origin']}; it lacks {lacking}, "
+            f"{cohort.source.origin} must have the columns of {main.source.origin}; it lacks {lacking}, "
             f"and has besides {besides}"
         )
         raise DataError(msg)
@@ -127,16 +126,16 @@ def append_cohort(main: Collected, cohort: Collected) -> Collected:
         here, there = main.table.schema, cohort.table.schema
         column = next(name for name in here.names if here.field(name).type != there.field(name).type)
         msg = (
-            f"{cohort.source['origin']} must have columns of the types of {main.source['origin']}; column {column!r} "
-            f"is {there.field(column).type} there, and {here.field(column).type} in {main.source['origin']}: "
+            f"{cohort.source.origin} must have columns of the types of {main.source.origin}; column {column!r} "
+            f"is {there.field(column).type} there, and {here.field(column).type} in {main.source.origin}: "
             "give both as text, or both as Parquet of the same types"
         )
         raise DataError(msg) from err
-    return Collected(table, main.source | {"cohort": cohort.source, "rows": table.num_rows})
+    return Collected(table, main.source.model_copy(update={"cohort": cohort.source, "rows": table.num_rows}))
 
 
-def _described(table: pa.Table, source: dict[str, Any]) -> Collected:
-    return Collected(table, source | {"time": provenance.now(), "rows": table.num_rows, "columns": table.num_columns})
+def _described(table: pa.Table, **origin: Any) -> Collected:
+    return Collected(table, Source(**origin, time=provenance.now(), rows=table.num_rows, columns=table.num_columns))
 
 
 def _arrow(name: str, column: str, values: NDArray[Any]) -> pa.Array:

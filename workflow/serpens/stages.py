@@ -7,14 +7,14 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from serpens import features, io, series, splits
-from serpens.artefacts import Digest, ModelDescription, Schema, Series
+from serpens.artefacts import Digest, Evaluation, ModelDescription, Schema, Series
 from serpens.features import Columns, Prepared
 from serpens.layout import Run, StudyFolder
 
@@ -45,8 +45,8 @@ def collect(settings: Settings) -> "Collected":
         collected = sources.collect_file(data["file"], sha256=data["sha256"])
     if settings["cohort"]:
         collected = sources.append_cohort(collected, sources.collect_file(settings["cohort"]))
-    collected.source.update(license=data["license"], citation=data["citation"])
-    return collected
+    described = collected.source.model_copy(update={"license": data["license"], "citation": data["citation"]})
+    return replace(collected, source=described)
 
 
 def clean(settings: Settings, table: "pd.DataFrame") -> "Cleaned":
@@ -59,9 +59,7 @@ def clean(settings: Settings, table: "pd.DataFrame") -> "Cleaned":
 def digest(cleaned: "Cleaned") -> Digest:
     """Return what later jobs depend on: the cleaned rows, and what is known of their columns."""
     columns = {
-        entry["name"]: {"role": entry["role"], "type": entry["type"]}
-        for entry in cleaned.account["columns"]
-        if entry["kept"]
+        column.name: {"role": column.role, "type": column.type} for column in cleaned.account.columns if column.kept
     }
     known = {"task": cleaned.task, "classes": list(cleaned.classes), "columns": columns}
     content = hashlib.sha256(json.dumps(known, sort_keys=True).encode())
@@ -176,7 +174,7 @@ class Judged:
     """What evaluation makes: the predictions of every run for its test rows, and what they are worth."""
 
     predictions: dict[Run, Columns]
-    evaluation: dict[str, Any]
+    evaluation: Evaluation
 
 
 def evaluate(settings: Settings, folder: StudyFolder) -> Judged:
@@ -200,7 +198,7 @@ def evaluate(settings: Settings, folder: StudyFolder) -> Judged:
         }
         test = prepare(schema, parts["test"], earlier)
         observed = ~np.isnan(test.truth) if schema.series else np.ones(len(test.truth), dtype=bool)
-        pooled_rows.append(_units(parts["test"], test.keys, settings))
+        pooled_rows.append(_units(parts["test"], test.keys, number, settings))
         for run in (run for run in runs if run.split == number):
             description = ModelDescription.read(folder.model(run, "model.json"))
             model = fitting.restore(description.architecture, io.read_arrays(folder.model(run, "weights.safetensors")))
@@ -241,11 +239,11 @@ def evaluate(settings: Settings, folder: StudyFolder) -> Judged:
     return Judged(predictions, result)
 
 
-def _units(rows: Columns, keys: Columns, settings: Settings) -> Columns:
-    """Return what test rows are resampled by, one entry a prediction."""
+def _units(rows: Columns, keys: Columns, number: int, settings: Settings) -> Columns:
+    """Return what test rows are resampled by, and the fold that tested them, one entry a prediction."""
     if "origin" in keys:
         return {"origin": keys["origin"]}
-    units = {"row": rows[ROW]}
+    units = {"fold": np.full(len(rows[ROW]), number)}
     if settings["group"]:
         units["group"] = rows[settings["group"]]
     elif settings["time"]:

@@ -57,9 +57,19 @@ def resampling_weights(
 
 
 def bootstrap_scores(
-    metrics: Sequence[Metric], y_true: NDArray[Any], predictions: Sequence[Values], chunks: Iterable[Values]
+    metrics: Sequence[Metric],
+    y_true: NDArray[Any],
+    predictions: Sequence[Values],
+    chunks: Iterable[Values],
+    *,
+    fold_of_row: NDArray[np.int64] | None = None,
 ) -> dict[str, Values]:
     """Score several predictions of the same rows on the same resamples.
+
+    Parameters
+    ----------
+    fold_of_row
+        Which fold tested each row ``(n_rows,)``; None when there is one split.
 
     Returns
     -------
@@ -69,11 +79,29 @@ def bootstrap_scores(
     for metric in metrics:
         for prediction in predictions:
             check(metric, y_true, prediction)
+    folds = [] if fold_of_row is None else [fold_of_row == fold for fold in np.unique(fold_of_row)]
     parts: dict[str, list[Values]] = {metric.name: [] for metric in metrics}
     for weights in chunks:
         for metric in metrics:
-            parts[metric.name].append(np.stack([metric.function(y_true, p, weights) for p in predictions]))
+            parts[metric.name].append(np.stack([_scores(metric, y_true, p, weights, folds) for p in predictions]))
     return {name: np.concatenate(each, axis=1) for name, each in parts.items()}
+
+
+def _scores(
+    metric: Metric, y_true: NDArray[Any], y_pred: Values, weights: Values, folds: Sequence[NDArray[np.bool_]]
+) -> Values:
+    """Score resamples ``(B, n_rows)``; a metric that ranks rows is the mean over folds, by their rows.
+
+    Rows of two folds were predicted by two models. To rank them against each other measures how the models differ: one
+    that only knows the prevalence of its training rows would score below chance (Parker, Günter & Bedo 2007).
+    """
+    if not metric.ranks or len(folds) < 2:
+        return metric.function(y_true, y_pred, weights)
+    scores = np.stack([metric.function(y_true[fold], y_pred[fold], weights[:, fold]) for fold in folds])
+    defined = np.isfinite(scores)
+    rows = np.stack([weights[:, fold].sum(axis=1) for fold in folds]) * defined
+    with np.errstate(invalid="ignore"):
+        return np.asarray((np.where(defined, scores, 0.0) * rows).sum(axis=0) / rows.sum(axis=0))
 
 
 def interval(replicates: Values, *, level: float) -> tuple[float, float]:
@@ -123,9 +151,8 @@ def holm(p_values: Sequence[float]) -> Values:
     return adjusted
 
 
-def verdict(difference: dict[str, float | None], meaningful: float) -> bool | None:
-    """Return whether a model helps: its advantage surely above zero; surely below what matters; else undecided."""
-    low, high = difference["low"], difference["high"]
+def verdict(low: float | None, high: float | None, meaningful: float) -> bool | None:
+    """Return whether a model helps, by the interval of its advantage: above zero, below what matters, or None."""
     if low is None or high is None:
         return None
     if low > 0:

@@ -1,6 +1,7 @@
 """The tidy table behind each figure of a report: what is computed, before anything is drawn."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -8,44 +9,42 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from serpens import metrics
+from serpens.artefacts import Cleaning, Evaluation
 
 MAX_PANELS = 24
 MAX_POINTS = 1500
 SHOWN_ORIGINS = 4
 RELIABILITY_BINS = 10
 
-Entry = Mapping[str, Any]
 
-
-def distributions(cleaning: Entry) -> pd.DataFrame:
+def distributions(cleaning: Cleaning) -> pd.DataFrame:
     """Return counts of the values of each kept column: by bin for numbers, by level for categories."""
     rows: list[dict[str, Any]] = []
     # the target first, as it is what everything is about
-    for column in sorted(cleaning["columns"], key=lambda column: column["role"] != "target"):
-        if not column["kept"] or column["role"] not in ("target", "feature"):
+    for column in sorted(cleaning.columns, key=lambda column: column.role != "target"):
+        if not column.kept or column.role not in ("target", "feature"):
             continue
-        common = {"column": column["name"], "role": column["role"]}
-        if "histogram" in column:
-            edges = column["histogram"]["edges"]
-            bins = zip(edges, edges[1:], column["histogram"]["counts"], strict=False)
-            rows += [common | {"low": low, "high": high, "level": None, "count": n} for low, high, n in bins]
+        common = {"column": column.name, "role": column.role}
+        if column.histogram:
+            bins = zip(pairwise(column.histogram.edges), column.histogram.counts, strict=True)
+            rows += [common | {"low": low, "high": high, "level": None, "count": n} for (low, high), n in bins]
         else:
-            levels = column.get("levels", [])
+            levels = column.levels or ()
             rows += [common | {"low": None, "high": None, "level": level, "count": n} for level, n in levels]
     return pd.DataFrame(rows, columns=["column", "role", "low", "high", "level", "count"])
 
 
-def models(evaluation: Entry) -> pd.DataFrame:
+def models(evaluation: Evaluation) -> pd.DataFrame:
     """Return each model's deciding score with its interval, of the mean of repeats and of their ensemble."""
     rows = [
-        {"model": name, "baseline": model["baseline"], "of": of} | model[key]
-        for name, model in evaluation["models"].items()
-        for key, of in (("score", "mean of repeats"), ("ensemble", "ensemble"))
+        {"model": name, "baseline": model.baseline, "of": of} | estimate.model_dump()
+        for name, model in evaluation.models.items()
+        for of, estimate in (("mean of repeats", model.score), ("ensemble", model.ensemble))
     ]
     return pd.DataFrame(rows)
 
 
-def predictions(evaluation: Entry, predicted: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+def predictions(evaluation: Evaluation, predicted: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     """Return what the ``predictions`` figure draws: curves, a confusion matrix, points, or forecasts.
 
     Parameters
@@ -54,19 +53,19 @@ def predictions(evaluation: Entry, predicted: pd.DataFrame, classes: list[str]) 
         Test predictions of the best model and the best baseline: ``model``, ``truth``, and ``prediction`` or a
         ``probability_`` column for each class; repeats averaged.
     """
-    best = evaluation["verdict"]["best_model"]
+    best = evaluation.verdict.best_model
     if len(classes) == 2:
         return _curves(predicted, classes)
     if classes:
         return _confusion(predicted[predicted["model"] == best], classes)
-    if evaluation["task"] == "forecasting":
+    if evaluation.task == "forecasting":
         origins = np.sort(predicted["origin"].unique())
         shown = origins[np.linspace(0, len(origins) - 1, SHOWN_ORIGINS).astype(int)]
         return predicted[predicted["origin"].isin(shown)][["model", "origin", "step", "time", "truth", "prediction"]]
     return _points(predicted)[["model", "row", "truth", "prediction"]]
 
 
-def errors(evaluation: Entry, predicted: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+def errors(evaluation: Evaluation, predicted: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     """Return what the ``errors`` figure draws: reliability, recall of classes, residuals, or error by horizon."""
     if len(classes) == 2:
         rows = []
@@ -87,7 +86,7 @@ def errors(evaluation: Entry, predicted: pd.DataFrame, classes: list[str]) -> pd
                 for k, name in enumerate(classes)
             ]
         return pd.DataFrame(rows)
-    if evaluation["task"] == "forecasting":
+    if evaluation.task == "forecasting":
         squared = predicted.assign(squared=(predicted["prediction"] - predicted["truth"]) ** 2)
         by_step = squared.groupby(["model", "step"], sort=False)["squared"].mean()
         return by_step.pow(0.5).rename("rmse").reset_index()
@@ -100,18 +99,18 @@ def learning(histories: pd.DataFrame) -> pd.DataFrame:
     return histories[["model", "split", "repeat", "epoch", "train_loss", "validation_loss", "learning_rate"]]
 
 
-def cost(evaluation: Entry, costs: pd.DataFrame) -> pd.DataFrame:
+def cost(evaluation: Evaluation, costs: pd.DataFrame) -> pd.DataFrame:
     """Return, for each model, training time and memory of one training, and how many there were."""
     grouped = costs.groupby("model", sort=False)
     table = grouped["seconds"].agg(["median", "min", "max", "sum", "count"]).reset_index()
     table = table.set_axis(["model", "seconds", "fastest", "slowest", "total_seconds", "trainings"], axis=1)
     table["peak_memory_mb"] = grouped["peak_memory_mb"].max().to_numpy()
-    table["parameters"] = [evaluation["models"][model]["parameters"] for model in table["model"]]
-    table["baseline"] = [evaluation["models"][model]["baseline"] for model in table["model"]]
+    table["parameters"] = [evaluation.models[model].parameters for model in table["model"]]
+    table["baseline"] = [evaluation.models[model].baseline for model in table["model"]]
     return table
 
 
-def _curves(predicted: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+def _curves(predicted: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     parts = []
     for model, own in predicted.groupby("model", sort=False):
         positive = (own["truth"] == classes[1]).to_numpy()
@@ -123,14 +122,14 @@ def _curves(predicted: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _matrix(own: pd.DataFrame, classes: list[str]) -> NDArray[np.int64]:
+def _matrix(own: pd.DataFrame, classes: Sequence[str]) -> NDArray[np.int64]:
     code = {name: k for k, name in enumerate(classes)}
     truth = np.asarray(own["truth"].map(code), dtype=np.int64)
     chosen = np.asarray(own[[f"probability_{name}" for name in classes]].to_numpy().argmax(axis=1), dtype=np.int64)
     return metrics.confusion_matrix(truth, chosen, len(classes))
 
 
-def _confusion(own: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+def _confusion(own: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     matrix = _matrix(own, classes)
     return pd.DataFrame(
         [
