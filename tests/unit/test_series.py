@@ -1,8 +1,10 @@
 import numpy as np
+import pandas as pd
 import pytest
 
-from serpens import series
+from serpens import series, stages
 from serpens.artefacts import Series
+from serpens.cleaning import clean
 from serpens.errors import DataError
 
 SERIES = Series(time="t", horizon=3, history=4, season=2)
@@ -57,6 +59,60 @@ def test_no_window_sees_beyond_its_origin(name):
         known = origins < later
         assert (after[known] == before[known]).all()
         assert not (after[~known] == before[~known]).all()
+
+
+@pytest.mark.parametrize("name", ["y", "z"])
+def test_a_series_that_starts_late_shows_nothing_before_it_starts(name):
+    rng = np.random.default_rng(0)
+    train = columns(rng.normal(size=30), z=rng.normal(size=30))
+    train[name][:10] = np.nan
+    schema = series.learn(train, target="y", types={"z": "number"}, series=SERIES)
+    before = series.prepare(schema, train)
+    planted = dict(train)
+    planted[name] = train[name].copy()
+    planted[name][10:] = 1e6
+    after = series.prepare(schema, planted)
+    origins = before.keys["origin"][:: SERIES.horizon]
+    known = origins < train["t"][10]
+    assert (after.examples.X[known] == before.examples.X[known]).all()
+    # without a value of the target there is nothing to forecast from; without one of another column there is
+    assert known.sum() == (0 if name == "y" else 10 - SERIES.history + 1)
+
+
+def test_test_rows_change_no_window_of_other_parts_and_no_scale():
+    def made(ahead):
+        n = 100
+        days = np.datetime64("2000-01-01") + np.arange(n)
+        y, z = np.random.default_rng(0).normal(size=(2, n))
+        y[80:] += ahead
+        z[80:] -= ahead
+        frame = pd.DataFrame({"t": days, "y": y, "z": z})
+        result = clean(frame, target="y", time="t", horizon=3, features=["z"])
+        asked = {
+            "claim": {"after": "t"},
+            "fractions": {"validation": 0.2, "calibration": 0.1, "test": 0.2},
+            "series": {"time": "t", "horizon": 3, "history": 4},
+        }
+        table = {name: values.to_numpy() for name, values in result.frame.items()}
+        parts, schema = stages.split(asked, 0, table, stages.digest(result))
+        validation = stages.prepare(schema, parts["validation"], parts["train"])
+        return parts, schema, (stages.prepare(schema, parts["train"]).examples, validation.examples)
+
+    parts, schema, windows = made(ahead=0)
+    _, planted_schema, planted = made(ahead=1e6)
+    assert len(parts["test"]["y"]) == 20
+    assert schema == planted_schema
+    assert all((a.X == b.X).all() and (a.y == b.y).all() for a, b in zip(windows, planted, strict=True))
+
+
+def test_the_first_test_window_sees_the_last_row_before_it_and_no_output():
+    train, test = columns(np.arange(20.0)), columns(np.arange(20.0, 26.0), start=20)
+    schema = series.learn(train, target="y", types={}, series=SERIES)
+    before = series.prepare(schema, test, past=train)
+    later = columns(np.r_[test["y"][:1], np.full(5, 1e6)], start=20)
+    after = series.prepare(schema, later, past=train)
+    assert (after.examples.X[:2] == before.examples.X[:2]).all()
+    assert not (after.examples.X[2] == before.examples.X[2]).all()
 
 
 def test_a_missing_truth_is_not_scored():

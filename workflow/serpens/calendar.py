@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from serpens.errors import DataError
 
-DAY = pd.Timedelta(days=1)
+# How far from its moment, in steps, a time of the float type may lie.
+ROUNDING = 1e-3
 
 
 def regular(times: "pd.Series[Any]") -> NDArray[Any]:
@@ -33,7 +34,11 @@ def regular(times: "pd.Series[Any]") -> NDArray[Any]:
     steps = np.diff(ordered)
     kinds, counts = np.unique(steps, return_counts=True)
     step = kinds[counts.argmax()]
-    grid = _calendar(ordered, step) if np.issubdtype(ordered.dtype, np.datetime64) else None
+    grid: NDArray[Any] | None = None
+    if np.issubdtype(ordered.dtype, np.datetime64):
+        grid = _calendar(ordered, step)
+    elif np.issubdtype(ordered.dtype, np.floating):
+        grid = _even(ordered, float(np.median(steps)))
     if grid is None:
         n = round((ordered[-1] - ordered[0]) / step)
         grid = ordered[0] + np.arange(n + 1) * step
@@ -65,3 +70,16 @@ def _calendar(ordered: NDArray[np.datetime64], step: np.timedelta64) -> NDArray[
     if at_end:
         moments = [moment + pd.offsets.MonthEnd(0) for moment in moments]
     return np.asarray(pd.DatetimeIndex(moments).to_numpy().astype(ordered.dtype))
+
+
+def _even(ordered: NDArray[np.float64], step: float) -> NDArray[np.float64] | None:
+    """Return the grid of numbers that are evenly spaced but for rounding, such as 0.1, 0.2, 0.3; else None."""
+    n = round((ordered[-1] - ordered[0]) / step)
+    step = (ordered[-1] - ordered[0]) / n
+    place = (ordered - ordered[0]) / step
+    index = np.rint(place).astype(np.int64)
+    if np.abs(place - index).max() > ROUNDING or np.diff(index).min() < 1:
+        return None
+    grid = np.asarray(ordered[0] + np.arange(n + 1) * step)
+    grid[index] = ordered
+    return grid

@@ -14,9 +14,10 @@ import pandas as pd
 
 from serpens.artefacts import Cleaning, ColumnAccount, Histogram, RowAccount
 from serpens.calendar import regular
-from serpens.columns import Parsed, number_as_text, parse
+from serpens.columns import Parsed, number_as_text, parse, time_as_text
 from serpens.config import Task
-from serpens.errors import DataError, listed, nearest
+from serpens.configtypes import choice
+from serpens.errors import DataError, listed
 from serpens.sources import COHORT
 
 # A target of numbers with more distinct values than this is a value, not a class.
@@ -25,6 +26,10 @@ MAX_CLASSES = 20
 IDENTIFIER_SHARE, IDENTIFIER_ROWS = 0.95, 50
 HISTOGRAM_BINS, SHOWN_LEVELS = 20, 12
 FEATURE = "feature"
+# Columns that cleaning adds.
+OURS = ("row", "content")
+# Stands for a missing value of any type, so that a row's text does not depend on the type of the column.
+NOTHING = "\x00"
 
 
 @dataclass(frozen=True)
@@ -90,10 +95,8 @@ def clean(
     }
     for name, role in roles.items():
         if name not in table.columns:
-            msg = (
-                f"the {role} column {name!r} must be among the columns; it is not{nearest(name, table.columns)} "
-                f"There are: {listed(table.columns)}"
-            )
+            there = [column for column in table.columns if column != COHORT]
+            msg = f"the {role} column {name!r} must be among the columns; it is not{choice(name, there, 'there are')}"
             raise DataError(msg)
     declared = columns or {}
     table = table.set_axis(pd.RangeIndex(1, len(table) + 1))
@@ -104,13 +107,21 @@ def clean(
         for name in table.columns
         if name not in reasons and name != COHORT
     }
+    if taken := [name for name in OURS if name in parsed]:
+        msg = f"a column in use may not be called {taken[0]!r}, which Serpens adds: rename it, or name it in drop"
+        raise DataError(msg)
     frame = pd.DataFrame({name: column.values for name, column in parsed.items()}, index=table.index)
     if COHORT in table:
         frame[COHORT] = table[COHORT].astype(bool)
     account = _RowCount(read=len(table))
-    frame = _with_roles(frame, target, group=group, time=time, weight=weight, horizon=horizon, account=account)
+    frame = _with_roles(
+        frame, target, group=group, time=time, weight=weight, split=split_column, horizon=horizon, account=account
+    )
     if id is not None:
         frame = _one_row_an_id(frame, id, account)
+    if parsed[target].type == "time":
+        msg = f"the target must hold numbers or classes; column {target!r} holds times: make numbers of them"
+        raise DataError(msg)
     task = task or _task(frame[target], parsed[target], horizon)
     if task == "classification":
         frame[target] = _class_names(frame[target])
@@ -121,13 +132,16 @@ def clean(
     for name in [name for name in parsed if name not in roles]:
         if reason := _useless(frame[name], parsed[name], pixel=image_columns is not None):
             reasons[name] = reason
+    # with the columns that tell nothing: one that is constant until rows are added must not move the old rows
+    content = frame[id].astype(object) if id is not None else _content(frame)
     frame = frame.drop(columns=[name for name in reasons if name in frame])
     if horizon:
         assert time is not None
         frame = _one_row_a_time(frame, time, account)
-    frame = _named(frame, id=id, time=time, horizon=horizon)
+        content = _as_text(frame[time])
+    frame = _named(frame, content, time)
     account.duplicates = int(frame["content"].duplicated().sum())
-    if id is not None:
+    if id is not None and roles[id] == "id":
         frame = frame.drop(columns=id)
     entries = [
         _column_account(name, roles.get(name, FEATURE), parsed.get(name), frame, reasons.get(name), task)
@@ -193,6 +207,7 @@ def _with_roles(
     group: str | None,
     time: str | None,
     weight: str | None,
+    split: str | None,
     horizon: int | None,
     account: _RowCount,
 ) -> pd.DataFrame:
@@ -204,7 +219,7 @@ def _with_roles(
     if frame.empty or frame[target].isna().all():
         msg = f"the target {target!r} must have values; it is missing in every row"
         raise DataError(msg)
-    for role, name in (("group", group), ("time", time), ("weight", weight)):
+    for role, name in (("group", group), ("time", time), ("weight", weight), ("split", split)):
         if name is not None and (gone := frame.index[frame[name].isna()]).size:
             msg = (
                 f"every row must have a value of the {role} column {name!r}; {len(gone)} have none, rows "
@@ -228,7 +243,11 @@ def _merged(frame: pd.DataFrame, key: str, account: _RowCount, reason: str, must
     if (twice := once.index[once[key].duplicated(keep=False)]).size:
         first = once.loc[twice[0], key]
         rows = once[once[key] == first]
-        differing = [str(name) for name in rows if len(rows[name].drop_duplicates()) > 1]
+        differing = [
+            "the file they are from" if name == COHORT else str(name)
+            for name in rows
+            if len(rows[name].drop_duplicates()) > 1
+        ]
         msg = (
             f"{must}; column {key!r} is {first!r} in rows {listed(map(str, rows.index), 5)}, which differ in "
             f"{listed(differing)}: correct them, or name another column"
@@ -260,7 +279,13 @@ def _classes(values: "pd.Series[Any]", target: str, positive: str | None) -> tup
     if positive is not None and positive not in names:
         msg = (
             f"positive_class {positive!r} must occur in column {target!r}; it does not"
-            f"{nearest(positive, names)} There are: {listed(names)}"
+            f"{choice(positive, names, 'there are')}"
+        )
+        raise DataError(msg)
+    if positive is not None and len(names) > 2:
+        msg = (
+            f"positive_class needs two classes; column {target!r} has {len(names)}: {listed(names)}. "
+            "Drop positive_class, or make two classes of them"
         )
         raise DataError(msg)
     if len(names) > 2:
@@ -299,13 +324,8 @@ def _one_row_a_time(frame: pd.DataFrame, time: str, account: _RowCount) -> pd.Da
     return whole[list(frame.columns)]
 
 
-def _named(frame: pd.DataFrame, *, id: str | None, time: str | None, horizon: int | None) -> pd.DataFrame:
-    """Name every row by its id, time or content, and bring the rows into canonical order."""
-    if horizon:
-        assert time is not None
-        content = _as_text(frame[time])
-    else:
-        content = frame[id].astype(object) if id is not None else _content(frame)
+def _named(frame: pd.DataFrame, content: "pd.Series[Any]", time: str | None) -> pd.DataFrame:
+    """Name every row by its content (its id, time or values), and bring the rows into canonical order."""
     frame = frame.assign(content=content)
     ordered = frame.sort_values([time, "content"] if time else ["content"], kind="stable")
     repeat = ordered.groupby("content", sort=False).cumcount()
@@ -325,13 +345,13 @@ def _content(frame: pd.DataFrame) -> "pd.Series[Any]":
 def _as_text(values: "pd.Series[Any]") -> "pd.Series[Any]":
     if values.dtype == np.float64:
         return pd.Series(
-            ["" if v != v else number_as_text(v) for v in values.tolist()], index=values.index, dtype=object
+            [NOTHING if v != v else number_as_text(v) for v in values.tolist()], index=values.index, dtype=object
         )
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
         # a date alone where the time is midnight, value by value: one row's text depends on no other row
-        texts = ["" if v is pd.NaT else v.isoformat().removesuffix("T00:00:00") for v in values]
+        texts = [NOTHING if v is pd.NaT else time_as_text(v) for v in values]
         return pd.Series(texts, index=values.index, dtype=object)
-    texts = ["\x00" if value is None else str(value) for value in values]
+    texts = [NOTHING if gone else str(value) for value, gone in zip(values, values.isna(), strict=True)]
     return pd.Series(texts, index=values.index, dtype=object)
 
 

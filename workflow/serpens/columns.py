@@ -26,6 +26,8 @@ MISSING_AMONG_VALUES = frozenset(
     ["-", "--", ".", "na", "none", "nil", "unknown", "missing", "n.a.", "n.d.", "nd", "not available"]
 )
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+# A comma before the decimals, or between thousands: which of them, only the user knows.
+COMMA = re.compile(r"[+-]?\d+(,\d+)+(\.\d+)?")
 ISO_TIME = re.compile(r"\d{4}-\d{2}(-\d{2}([ T]\d{2}:\d{2}.*)?)?")
 TIME_FORMATS = (
     "%d/%m/%Y",
@@ -87,40 +89,71 @@ def parse(name: str, raw: "pd.Series[Any]", spec: Mapping[str, Any]) -> Parsed:
         If a value is not of the type, lies outside the range, or the type cannot be decided.
     """
     declared = spec.get("type")
-    if declared == "image":
+    if declared == "image" or (declared is None and (spec.get("min") is not None or spec.get("max") is not None)):
         declared = "number"
-    if pd.api.types.is_string_dtype(raw.dtype) or raw.dtype == object:
-        parsed = _parse_text(name, raw, declared, spec)
+    if declared is None and spec.get("format"):
+        declared = "time"
+    kind = _kind(name, raw)
+    if kind == "text" or spec.get("missing") or declared not in (None, kind):
+        parsed = _parse_text(name, raw if kind == "text" else _as_words(raw), declared, spec)
     else:
-        parsed = _parse_typed(name, raw, declared)
+        parsed = _parse_typed(raw, kind, "declared" if declared else "inferred")
     if parsed.type == "number":
+        if (infinite := np.isinf(parsed.values)).any():
+            found = _rows(raw, infinite)
+            msg = f"column {name!r} must be finite; {found}: repair these rows, or declare them missing"
+            raise DataError(msg)
         _check_range(name, parsed.values, spec)
     return parsed
 
 
-def _parse_typed(name: str, raw: "pd.Series[Any]", declared: str | None) -> Parsed:
-    how = "declared" if declared else "inferred"
+def _kind(name: str, raw: "pd.Series[Any]") -> str:
+    """Return what a column of Parquet or a simulator holds; text has yet to be read."""
+    types = pd.api.types
+    if types.is_string_dtype(raw.dtype) or raw.dtype == object:
+        return "text"
+    if types.is_bool_dtype(raw.dtype) or isinstance(raw.dtype, pd.CategoricalDtype):
+        return "category"
+    if types.is_datetime64_any_dtype(raw.dtype):
+        return "time"
+    if types.is_numeric_dtype(raw.dtype):
+        return "number"
+    raise _not_single(name, str(raw.dtype))
+
+
+def _not_single(name: str, found: str) -> DataError:
+    return DataError(f"column {name!r} must hold numbers, times or words; it holds {found}: convert it, or drop it")
+
+
+def _parse_typed(raw: "pd.Series[Any]", kind: str, how: str) -> Parsed:
     missing = {"": int(raw.isna().sum())} if raw.isna().any() else {}
-    if pd.api.types.is_bool_dtype(raw.dtype) or isinstance(raw.dtype, pd.CategoricalDtype):
-        words = raw.astype(object).map(lambda value: str(value).lower() if isinstance(value, bool) else str(value))
-        return Parsed(words.where(raw.notna(), None), declared or "category", how, missing)
+    if kind == "category":
+        return Parsed(_as_words(raw), kind, how, missing)
+    return Parsed(_naive(raw) if kind == "time" else raw.astype(np.float64), kind, how, missing)
+
+
+def _as_words(raw: "pd.Series[Any]") -> "pd.Series[Any]":
     if pd.api.types.is_datetime64_any_dtype(raw.dtype):
-        return Parsed(_naive(raw), "time", how, missing)
-    if declared in ("category", "text"):
-        words = raw.map(number_as_text).astype(object)
-        return Parsed(words.where(raw.notna(), None), declared, how, missing)
-    values = raw.astype(np.float64)
-    if np.isinf(values).any():
-        found = _rows(raw, np.isinf(values))
-        msg = f"column {name!r} must be finite; {found}: repair these rows, or declare them missing"
-        raise DataError(msg)
-    return Parsed(values, "number", how, missing)
+        raw = _naive(raw)
+    words = [None if gone else _word(value) for value, gone in zip(raw.astype(object), raw.isna(), strict=True)]
+    return pd.Series(words, index=raw.index, name=raw.name, dtype=object)
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, pd.Timestamp):
+        return time_as_text(value)
+    return number_as_text(value) if isinstance(value, int | float) else str(value).strip()
 
 
 def _parse_text(name: str, raw: "pd.Series[Any]", declared: str | None, spec: Mapping[str, Any]) -> Parsed:
     # values repeat: each distinct word is looked at once
-    place, found = pd.factorize(raw, use_na_sentinel=False)
-    words = ["" if word is None or word is pd.NA or word != word else str(word).strip() for word in found]
+    try:
+        place, found = pd.factorize(raw, use_na_sentinel=False)
+    except TypeError as err:
+        raise _not_single(name, type(raw.dropna().iloc[0]).__name__) from err
+    words = ["" if word is None or word is pd.NA or word != word else _word(word) for word in found]
     counts = np.bincount(place, minlength=len(words))
     sentinels = set(spec.get("missing") or ())
     missing = np.array([word in MISSING or word in sentinels for word in words], dtype=bool)
@@ -162,6 +195,13 @@ class _Reader:
             return self.text(), "category"
         numeric = np.array([NUMBER.fullmatch(word) is not None for word in self.words], dtype=bool) & known
         share = self.counts[numeric].sum() / self.counts[known].sum()
+        commas = np.array([COMMA.fullmatch(word) is not None for word in self.words], dtype=bool) & known
+        if commas.any() and self.counts[numeric | commas].sum() >= MOSTLY * self.counts[known].sum():
+            msg = (
+                f"column {self.name!r} holds numbers with commas; {self._examples(commas)}: write a point before "
+                "decimals and nothing between thousands, or set its type to category"
+            )
+            raise DataError(msg)
         if share == 1:
             return self.numbers(required=True), "number"
         if share >= MOSTLY:
@@ -240,6 +280,11 @@ class _Reader:
 def number_as_text(value: float) -> str:
     """Return a number as a person writes it: 1, not 1.0."""
     return str(int(value)) if float(value).is_integer() else repr(float(value))
+
+
+def time_as_text(value: pd.Timestamp) -> str:
+    """Return a time in ISO 8601; a date alone at midnight."""
+    return value.isoformat().removesuffix("T00:00:00")
 
 
 def _naive(times: "pd.Series[Any]") -> "pd.Series[Any]":

@@ -66,7 +66,8 @@ def prepare(schema: Schema, columns: Columns, past: Columns | None = None) -> Pr
 
     Notes
     -----
-    A gap in the inputs is filled with the last value before it, so that nothing later is seen. A gap in the outputs
+    A gap in the inputs is filled with the last value before it, so that nothing later is seen; a further series that
+    starts late has its mean in training before it starts. A gap in the outputs
     is filled so for training too, and never scored: ``truth`` is NaN there.
     """
     series = schema.series
@@ -75,7 +76,9 @@ def prepare(schema: Schema, columns: Columns, past: Columns | None = None) -> Pr
     joined = {key: _join(past, columns, key) for key in (name, series.time, "row", *(f.name for f in schema.features))}
     observed = joined[name].astype(np.float64)
     start = len(observed) - len(columns[name])
-    n_windows = len(observed) - max(start, history) - horizon + 1
+    # row of the first output of the first window, whose origin comes not before the first value
+    first = max(start, history, int((~np.isnan(observed)).argmax()) + 1)
+    n_windows = len(observed) - first - horizon + 1
     if n_windows < 1:
         msg = (
             f"a part must hold at least one window of history {history} and horizon {horizon} rows; it has "
@@ -83,13 +86,13 @@ def prepare(schema: Schema, columns: Columns, past: Columns | None = None) -> Pr
             "a larger fraction"
         )
         raise DataError(msg)
-    first = max(start, history)  # row of the first output of the first window
     values = forward_filled(observed)
     outputs = slice(first, None)
     last = values[first - 1 : first - 1 + n_windows, None]
     inputs = [(_behind(values, history, first, n_windows) - last) / schema.target.scale]
     for feature in schema.features:
-        further = (forward_filled(joined[feature.name].astype(np.float64)) - feature.center) / feature.scale
+        filled = forward_filled(joined[feature.name].astype(np.float64), leading=feature.center)
+        further = (filled - feature.center) / feature.scale
         inputs.append(_behind(further, history, first, n_windows))
     y = (_ahead(values[first - 1 :], horizon) - last) / schema.target.scale
     steps = np.tile(np.arange(1, horizon + 1), n_windows)
@@ -106,8 +109,8 @@ def prepare(schema: Schema, columns: Columns, past: Columns | None = None) -> Pr
     )
 
 
-def forward_filled(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Replace NaN by the last value before it; leading NaN by the first value there is.
+def forward_filled(values: NDArray[np.float64], leading: float | None = None) -> NDArray[np.float64]:
+    """Replace NaN by the last value before it; leading NaN by ``leading``, or else by the first value there is.
 
     Raises
     ------
@@ -119,7 +122,8 @@ def forward_filled(values: NDArray[np.float64]) -> NDArray[np.float64]:
         msg = "a series must have values; every row of this part is missing"
         raise DataError(msg)
     last = np.maximum.accumulate(np.where(known, np.arange(len(values)), 0))
-    return np.asarray(values[np.where(known[last], last, known.argmax())])
+    first = values[known.argmax()] if leading is None else leading
+    return np.where(known[last], values[last], first)
 
 
 def _join(past: Columns | None, columns: Columns, name: str) -> NDArray[Any]:

@@ -9,6 +9,8 @@ import gzip
 import hashlib
 import importlib.util
 import inspect
+import sys
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -17,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from serpens import io, provenance
 from serpens.artefacts import Source
@@ -85,7 +88,10 @@ def collect_simulator(name: str, *, rows: int, seed: int, arguments: Mapping[str
         column, shape = next(iter(wrong.items()))
         msg = f"simulator {name} must return {rows} values a column; column {column!r} has shape {shape}"
         raise DataError(msg)
-    table = pa.table(named)
+    if not named:
+        msg = f"simulator {name} must return named columns; it returned none"
+        raise DataError(msg)
+    table = pa.table({column: _arrow(name, column, values) for column, values in named.items()})
     content = hashlib.sha256()
     for column in sorted(named):
         content.update(column.encode())
@@ -100,7 +106,7 @@ def append_cohort(main: Collected, cohort: Collected) -> Collected:
     Raises
     ------
     DataError
-        If the two do not have the same columns.
+        If the two do not have the same columns, of the same types.
     """
     ours, theirs = set(main.table.column_names), set(cohort.table.column_names)
     if ours != theirs:
@@ -111,10 +117,20 @@ def append_cohort(main: Collected, cohort: Collected) -> Collected:
         )
         raise DataError(msg)
     parts = [
-        each.table.select(main.table.column_names).append_column(COHORT, pa.array([mark] * each.table.num_rows))
+        each.table.append_column(COHORT, pa.array([mark] * each.table.num_rows))
         for each, mark in ((main, False), (cohort, True))
     ]
-    table = pa.concat_tables(parts)
+    try:
+        table = pa.concat_tables(parts, promote_options="permissive")
+    except pa.ArrowException as err:
+        here, there = main.table.schema, cohort.table.schema
+        column = next(name for name in here.names if here.field(name).type != there.field(name).type)
+        msg = (
+            f"{cohort.source.origin} must have columns of the types of {main.source.origin}; column {column!r} "
+            f"is {there.field(column).type} there, and {here.field(column).type} in {main.source.origin}: "
+            "give both as text, or both as Parquet of the same types"
+        )
+        raise DataError(msg) from err
     return Collected(table, main.source.model_copy(update={"cohort": cohort.source, "rows": table.num_rows}))
 
 
@@ -122,12 +138,24 @@ def _described(table: pa.Table, **origin: Any) -> Collected:
     return Collected(table, Source(**origin, time=provenance.now(), rows=table.num_rows, columns=table.num_columns))
 
 
+def _arrow(name: str, column: str, values: NDArray[Any]) -> pa.Array:
+    try:
+        return pa.array(values)
+    except pa.ArrowException as err:
+        msg = (
+            f"simulator {name} must return columns of numbers, times or words; column {column!r} holds "
+            f"{values.dtype if values.dtype != object else type(values[0]).__name__}"
+        )
+        raise DataError(msg) from err
+
+
 def _read_parquet(file: Path) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(file)
-    except pa.ArrowInvalid as err:
+        # not read_table, which fails on a column name that occurs twice before we can say so
+        table = pq.ParquetFile(file).read()
+    except (pa.ArrowException, OSError) as err:
         msg = f"{file}: must be Parquet, as its name says; {err}"
         raise DataError(msg) from err
     _check_header(file, table.column_names)
@@ -166,7 +194,7 @@ def _read_delimited(file: Path) -> pa.Table:
     except csv.Error as err:
         msg = f"{file}: quotes must be closed and doubled inside; line {reader.line_num}: {err}"
         raise DataError(msg) from err
-    except (OSError, EOFError) as err:
+    except (OSError, EOFError, zlib.error) as err:
         msg = f"{file}: cannot be read; {err}"
         raise DataError(msg) from err
     columns = zip(*rows, strict=True) if rows else [()] * len(header)
@@ -195,6 +223,7 @@ def _simulator(name: str) -> Callable[..., Any]:
         msg = f"simulator must be one of {listed(SIMULATORS)}, or file.py:function; found {name!r}"
         raise DataError(msg)
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # data classes look their own module up
     try:
         spec.loader.exec_module(module)
         chosen: Callable[..., Any] = getattr(module, function)

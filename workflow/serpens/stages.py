@@ -129,7 +129,9 @@ def _advice(settings: Settings) -> str:
     if claim["column"]:
         return f"mend the column {claim['column']!r}"
     if settings["folds"]:
-        return f"use fewer folds than {settings['folds']} (split: {{folds: 3}}) or larger fractions in split"
+        fewer = max(2, settings["folds"] - 2)
+        instead = f"use fewer folds than {settings['folds']} (split: {{folds: {fewer}}}) or "
+        return f"{instead if fewer < settings['folds'] else ''}give larger fractions in split"
     return "give this part a larger fraction in split"
 
 

@@ -32,6 +32,11 @@ def simulate(
     columns
         ``drive``, ``detuning``, ``damping``, ``time``, ``excited_population`` (0 to 1), each ``(rows,)``.
 
+    Raises
+    ------
+    ValueError
+        If a damping or a time may be negative, for which the equations mean nothing.
+
     Notes
     -----
     With drive Omega, detuning Delta and damping Gamma the Bloch vector (u, v, w) obeys
@@ -47,8 +52,12 @@ def simulate(
     ----------
     Allen & Eberly (1987), Optical Resonance and Two-Level Atoms, chapter 3.
     """
-    rng = np.random.default_rng(seed)
     ranges = {"drive": drive, "detuning": detuning, "damping": damping, "time": time}
+    for name in ("damping", "time"):
+        if min(ranges[name]) < 0:
+            msg = f"{name} must not be negative; its range is {ranges[name][0]} to {ranges[name][1]}"
+            raise ValueError(msg)
+    rng = np.random.default_rng(seed)
     columns = {name: rng.uniform(*limits, rows) for name, limits in ranges.items()}
     return columns | {"excited_population": excited_population(**columns)}
 

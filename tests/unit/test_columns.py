@@ -1,0 +1,266 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from serpens.columns import MISSING, MISSING_AMONG_VALUES, number_as_text, parse
+from serpens.errors import DataError
+
+
+def column(values):
+    return pd.Series(values, index=range(1, len(values) + 1))
+
+
+def read(values, **spec):
+    return parse("x", column(values), spec)
+
+
+def refusal(values, **spec):
+    with pytest.raises(DataError) as caught:
+        read(values, **spec)
+    return str(caught.value)
+
+
+def known(parsed):
+    return [None if gone else value for value, gone in zip(parsed.values, parsed.values.isna(), strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "values"),
+    [
+        (["1", "-2.5", "+3", ".5", "1e-3", " 7 "], "number", [1, -2.5, 3, 0.5, 0.001, 7]),
+        (["red", "blue", "red"], "category", ["red", "blue", "red"]),
+        (["1", "2", "many"], "category", ["1", "2", "many"]),
+        (["0x1F", "1_000"], "category", ["0x1F", "1_000"]),
+        (["2024-01-31", "2024-02-01"], "time", ["2024-01-31", "2024-02-01"]),
+        (["2024-01-31T10:00:00+02:00", "2024-01-31 10:00"], "time", ["2024-01-31T08:00", "2024-01-31T10:00"]),
+        (["2024-01", "2024-02"], "time", ["2024-01-01", "2024-02-01"]),
+        (["31.12.2024", "01.02.2024"], "time", ["2024-12-31", "2024-02-01"]),
+        (["13/02/2024", "01/02/2024"], "time", ["2024-02-13", "2024-02-01"]),
+        (["02/13/2024", "02/01/2024"], "time", ["2024-02-13", "2024-02-01"]),
+        (["3 Jan 2024", "4 Feb 2024"], "time", ["2024-01-03", "2024-02-04"]),
+        (["2024-01-31", "2024-13-31"], "category", ["2024-01-31", "2024-13-31"]),
+    ],
+)
+def test_a_type_is_inferred_from_all_values(words, kind, values):
+    parsed = read(words)
+    assert (parsed.type, parsed.how) == (kind, "inferred")
+    assert list(parsed.values) == ([pd.Timestamp(value) for value in values] if kind == "time" else values)
+
+
+def test_long_or_distinct_sentences_are_text():
+    sentences = [f"patient {i} felt better after the second visit" for i in range(20)]
+    assert read(sentences).type == "text"
+    assert read([f"note {i}" for i in range(20)]).type == "text"
+    assert read(["north side", "south side"] * 20).type == "category"
+    assert read([f"note {i}" for i in range(12)]).type == "category"
+
+
+@pytest.mark.parametrize("word", sorted(MISSING))
+def test_a_missing_word_is_missing_in_any_type(word):
+    for values in (["1", word, "2"], ["a", word, "b"], ["2024-01-31", word, "2024-02-01"]):
+        parsed = read(values)
+        assert parsed.type == read([values[0], values[2]]).type
+        assert parsed.values.isna().tolist() == [False, True, False]
+        assert parsed.missing_words == {word: 1}
+
+
+@pytest.mark.parametrize("word", sorted(MISSING_AMONG_VALUES | {"Unknown", "N.A."}))
+def test_a_word_that_may_be_a_level_is_missing_among_numbers_and_times(word):
+    assert read(["1", word, "2"]).missing_words == {word: 1}
+    assert read(["2024-01-31", word]).missing_words == {word: 1}
+    assert list(read(["a", word]).values) == ["a", word]
+    assert read(["a", word]).missing_words == {}
+
+
+def test_missing_words_are_counted_each():
+    parsed = read(["1", "", "NA", "", " ", None, "unknown"])
+    assert parsed.missing_words == {"": 4, "NA": 1, "unknown": 1}
+
+
+def test_a_declared_word_means_missing_here_alone():
+    assert known(read(["1", "-999", "2"], missing=["-999"])) == [1, None, 2]
+    assert known(read(["a", "b"], missing=["b"])) == ["a", None]
+    assert read(["1", "-999"]).values.tolist() == [1, -999]
+
+
+@pytest.mark.parametrize("values", [[1.0, -999.0, 2.5], [1, -999, 2]])
+def test_a_declared_word_means_missing_in_typed_columns_too(values):
+    parsed = read(values, missing=["-999"])
+    assert known(parsed) == [values[0], None, values[2]]
+    assert parsed.missing_words == {"-999": 1}
+
+
+def test_leading_zeros_stay_in_a_category_and_go_from_a_number():
+    assert list(read(["007", "070"], type="category").values) == ["007", "070"]
+    assert list(read(["007", "070"]).values) == [7, 70]
+
+
+@pytest.mark.parametrize("words", [["1,5", "2,25"], ["1,234", "12"], ["1,234.5", "7"]])
+def test_commas_in_numbers_are_not_guessed(words):
+    assert refusal(words) == (
+        f"column 'x' holds numbers with commas; row 1 is '{words[0]}'"
+        f"{', row 2 is ' + repr(words[1]) if ',' in words[1] else ''}: write a point before decimals and nothing "
+        "between thousands, or set its type to category"
+    )
+    assert read(words, type="category").type == "category"
+
+
+def test_a_column_of_numbers_with_a_few_words_is_not_guessed():
+    assert refusal([str(i) for i in range(19)] + ["low"]) == (
+        "column 'x' holds numbers in 95% of its rows, and row 20 is 'low': if these mean a missing value, set "
+        "columns: {x: {missing: [...]}}; if the column is no number, set its type to category"
+    )
+    assert refusal([str(i) for i in range(90)] + ["low"] * 7).endswith(
+        "row 91 is 'low', row 92 is 'low', row 93 is 'low', row 94 is 'low', row 95 is 'low', and 2 more: if these "
+        "mean a missing value, set columns: {x: {missing: [...]}}; if the column is no number, set its type to category"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "spec", "message"),
+    [
+        (
+            ["1", "two", "NA"],
+            {"type": "number"},
+            "column 'x' must hold numbers; row 2 is 'two': repair these rows, name the words that mean a missing value "
+            "(columns: {x: {missing: [...]}}), or declare another type",
+        ),
+        (
+            ["1", "1,5"],
+            {"type": "image"},
+            "column 'x' must hold numbers; row 2 is '1,5': repair these rows, name the words that mean a missing value "
+            "(columns: {x: {missing: [...]}}), or declare another type",
+        ),
+        (
+            ["2024-01-31", "soon"],
+            {"type": "time"},
+            "column 'x' must hold times such as 2024-01-31, or a declared format; row 1 is '2024-01-31', "
+            "row 2 is 'soon': repair these rows",
+        ),
+        (
+            ["31/01/2024", "2024-01-31"],
+            {"type": "time", "format": "%d/%m/%Y"},
+            "column 'x' must hold times as '%d/%m/%Y'; row 2 is '2024-01-31': repair these rows",
+        ),
+        (
+            ["01/02/2024", "03/04/2024"],
+            {},
+            "column 'x' holds times that can be read as '%d/%m/%Y', '%m/%d/%Y', for instance '01/02/2024': say which, "
+            'columns: {x: {type: time, format: "%d/%m/%Y"}}',
+        ),
+        (
+            ["5", "-1", "", "-2"],
+            {"min": 0},
+            "column 'x' must be at least 0; row 2 is -1.0, row 4 is -2.0: repair these rows, or correct columns.x.min",
+        ),
+        (
+            ["5", "130"],
+            {"type": "number", "max": 120.5},
+            "column 'x' must be at most 120.5; row 2 is 130.0: repair these rows, or correct columns.x.max",
+        ),
+        (
+            ["5", "five"],
+            {"max": 120},
+            "column 'x' must hold numbers; row 2 is 'five': repair these rows, name the words that mean a missing "
+            "value (columns: {x: {missing: [...]}}), or declare another type",
+        ),
+        (
+            ["1", "1e999"],
+            {},
+            "column 'x' must be finite; row 2 is '1e999': repair these rows, or declare them missing",
+        ),
+        (
+            [1.0, float("-inf")],
+            {},
+            "column 'x' must be finite; row 2 is -inf: repair these rows, or declare them missing",
+        ),
+        (
+            [True, False],
+            {"type": "number"},
+            "column 'x' must hold numbers; row 1 is 'true', row 2 is 'false': repair these rows, name the words that "
+            "mean a missing value (columns: {x: {missing: [...]}}), or declare another type",
+        ),
+        (
+            [1.0, 2.0],
+            {"type": "time"},
+            "column 'x' must hold times such as 2024-01-31, or a declared format; row 1 is '1', row 2 is '2': "
+            "repair these rows",
+        ),
+        (
+            [[1], [2, 3]],
+            {},
+            "column 'x' must hold numbers, times or words; it holds list: convert it, or drop it",
+        ),
+        (
+            pd.to_timedelta([1, 2], unit="D"),
+            {},
+            "column 'x' must hold numbers, times or words; it holds timedelta64[us]: convert it, or drop it",
+        ),
+    ],
+)
+def test_what_is_declared_is_enforced(words, spec, message):
+    assert refusal(words, **spec) == message
+
+
+def test_what_is_declared_is_said_to_be():
+    assert read(["1", "2"], type="category").how == "declared"
+    assert read(["1", "2"], min=0).how == "declared"
+    assert read([1.0, 2.0], type="number").how == "declared"
+
+
+def test_bounds_belong_to_the_range():
+    assert list(read(["0", "10"], min=0, max=10).values) == [0, 10]
+
+
+def test_a_format_decides_what_is_ambiguous():
+    assert list(read(["01/02/2024"], format="%m/%d/%Y").values) == [pd.Timestamp("2024-01-02")]
+    assert list(read(["01/02/2024"], format="%d/%m/%Y").values) == [pd.Timestamp("2024-02-01")]
+    assert list(read([2023, 2024], type="time", format="%Y").values) == [
+        pd.Timestamp("2023-01-01"),
+        pd.Timestamp("2024-01-01"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "expected"),
+    [
+        (np.array([1, 2], dtype=np.int32), "number", [1, 2]),
+        (np.array([0.5, np.nan]), "number", [0.5, None]),
+        ([True, False], "category", ["true", "false"]),
+        ([True, None], "category", ["true", None]),
+        (pd.Categorical(["a", None]), "category", ["a", None]),
+        (
+            pd.to_datetime(["2024-01-01", None]).tz_localize("Europe/Paris"),
+            "time",
+            [pd.Timestamp("2023-12-31T23"), None],
+        ),
+    ],
+)
+def test_typed_columns_keep_their_type(values, kind, expected):
+    parsed = read(values)
+    assert parsed.type == kind
+    assert known(parsed) == expected
+    assert parsed.missing_words == ({"": 1} if None in expected else {})
+
+
+def test_typed_columns_become_the_words_they_are_declared_to_be():
+    assert list(read([1.0, 2.5], type="category").values) == ["1", "2.5"]
+    assert list(read(pd.to_datetime(["2024-01-31", "2024-01-31T12:00"], format="ISO8601"), type="category").values) == [
+        "2024-01-31",
+        "2024-01-31T12:00:00",
+    ]
+
+
+def test_the_same_values_read_the_same_from_text_and_typed():
+    numbers = [0.1, 1e-7, 123456789.25, -3.0]
+    assert list(read([repr(number) for number in numbers]).values) == list(read(numbers).values)
+
+
+def test_nothing_but_missing_values_is_an_empty_category():
+    parsed = read(["", "NA", "?"])
+    assert parsed.type == "category"
+    assert parsed.values.isna().all()
+
+
+def test_a_number_is_written_as_a_person_would():
+    assert [number_as_text(value) for value in (1.0, -2.0, 0.5, 1e22)] == ["1", "-2", "0.5", "10000000000000000000000"]
