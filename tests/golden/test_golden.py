@@ -1,6 +1,6 @@
 """The first twenty losses of small trainings, as they have always been.
 
-A change of the loop, a family, an optimiser or torch that moves them is a change of every result: if it is meant, say so
+A change of the loop, a family, an optimiser or torch that moves them changes every result: if it is meant, say so
 in the commit and write them anew with  `.venv/bin/python tests/golden/test_golden.py`.
 """
 

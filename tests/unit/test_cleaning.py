@@ -235,6 +235,12 @@ def test_an_id_may_be_the_group_too():
             "them",
         ),
         (
+            table(y=[i * 1.5 for i in range(12)]),
+            {"positive_class": "1.5"},
+            "positive_class is for classification; column 'y' holds numbers, and the task is regression: drop "
+            "positive_class, or say task: classification",
+        ),
+        (
             table(i=[f"r{i}" for i in range(10)] + ["", "NA"]),
             {"id": "i"},
             "every row must have an id; column 'i' is missing in rows 11, 12",

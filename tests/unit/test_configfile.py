@@ -114,6 +114,9 @@ WRONG = {
         "<path>}, "
         "found 'new_rows'"
     ),
+    "test_on: {new: site, after: site}": (
+        "test_on.new: new and after both name 'site'; a later time is a new one: drop new"
+    ),
     "test_on: {new: site, column: site}": ("test_on.column: column says already which rows are tested; drop new"),
     "test_on: {new: y}": "test_on: names the target 'y'; the split may not look at the answer",
     "test_on: {new: sites}": (f"test_on.new: 'sites' is no column of my.csv; did you mean 'site'? {COLUMNS}"),

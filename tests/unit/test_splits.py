@@ -91,3 +91,13 @@ def test_a_class_that_is_missing_from_a_part_says_what_to_do():
 def test_an_empty_part_says_what_to_do():
     with pytest.raises(DataError, match="the test part of split 0 must have rows; it has none of the 2: more"):
         splits.check_parts(np.array(["train", "validation"]), None, split=0, advice="more")
+
+
+def test_new_keys_at_later_times_leave_enough_for_training():
+    group, time = keys(100), np.arange(100)
+    with pytest.raises(DataError) as caught:
+        splits.by_key_and_time(group, time, fractions={"test": 0.4, "validation": 0.2, "calibration": 0.1})
+    assert str(caught.value) == (
+        "a test on new keys at later times leaves 37% of the keys; validation and calibration must take at most 70% of "
+        "them, and would take 82%: give smaller fractions in split"
+    )

@@ -125,6 +125,12 @@ def clean(
     task = task or _task(frame[target], parsed[target], horizon)
     if task == "classification":
         frame[target] = _class_names(frame[target])
+    if positive_class is not None and task != "classification":
+        msg = (
+            f"positive_class is for classification; column {target!r} holds numbers, and the task is {task}: drop "
+            "positive_class, or say task: classification"
+        )
+        raise DataError(msg)
     classes = _classes(frame[target], target, positive_class) if task == "classification" else ()
     if task != "classification" and parsed[target].type != "number":
         msg = f"a target of {task} must hold numbers; column {target!r} is of type {parsed[target].type}"

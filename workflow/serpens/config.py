@@ -162,6 +162,8 @@ class Claim(Section):
         given = [key for key in ("column", "file", "new", "after") if getattr(self, key) is not None]
         if len(given) > 1 and given[0] in ("column", "file"):
             yield tuple(given), f"{given[0]} says already which rows are tested; drop {listed(given[1:])}"
+        if self.new is not None and self.new == self.after:
+            yield ("new", "after"), f"new and after both name {self.new!r}; a later time is a new one: drop new"
 
     @property
     def can_fold(self) -> bool:

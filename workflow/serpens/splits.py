@@ -16,6 +16,8 @@ from serpens.errors import DataError, listed
 PARTS = ("train", "validation", "calibration", "test")
 SALT = "serpens"
 LEFT_OUT = ""
+# Of the keys that are left to a test on new keys at later times: the most that is not for training.
+MAX_HELD_OUT = 0.7
 
 Labels = NDArray[np.str_]
 
@@ -93,16 +95,25 @@ def by_key_and_time(keys: NDArray[np.object_], time: NDArray[np.datetime64], *, 
 
     Of keys and of times the square root of the test fraction is set apart, so that their meeting, the test part,
     holds about the fraction that was asked for.
+
+    Raises
+    ------
+    DataError
+        If the fractions leave too little of the old keys at earlier times for training.
     """
     side = math.sqrt(fractions["test"])
     new = uniform(keys) < side
     late = by_time(time, fractions={"test": side, "calibration": 0, "validation": 0}) == "test"
     rest = 1 - side
-    labels = deal(
-        uniform(keys, "part"),
-        validation=min(fractions["validation"] / rest, 0.4),
-        calibration=min(fractions["calibration"] / rest, 0.3),
-    )
+    held_out = {part: fractions[part] / rest for part in ("validation", "calibration")}
+    if sum(held_out.values()) > MAX_HELD_OUT:
+        msg = (
+            f"a test on new keys at later times leaves {rest:.0%} of the keys; validation and calibration must take at "
+            f"most {MAX_HELD_OUT:.0%} of them, and would take {sum(held_out.values()):.0%}: give smaller fractions in "
+            "split"
+        )
+        raise DataError(msg)
+    labels = deal(uniform(keys, "part"), **held_out)
     labels[new != late] = LEFT_OUT
     labels[new & late] = "test"
     return labels
