@@ -90,7 +90,7 @@ def test_five_folds_below_two_thousand_rows(n_rows, n):
         ({"split": {"folds": 7}}, 7),
         ({"split": {"validation": 0.2}}, 1),
         ({"test_on": {"after": "x"}}, 1),
-        ({"test_on": {"new": "x", "after": "x"}}, 1),
+        ({"test_on": {"new": "x", "after": "y2"}}, 1),
         ({"test_on": {"column": "x"}}, 1),
         ({"test_on": {"file": "other.csv"}}, 1),
         ({"time": "x", "horizon": 2}, 1),
