@@ -43,9 +43,9 @@ def data(n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def network() -> nn.Module:
-    return mlp.build(
-        Problem("regression", (WIDTHS[0],), 1), width=WIDTHS[1], n_blocks=3, activation="relu", dropout=0.0
-    )
+    """Return the network that the peers train, of torch's own layers."""
+    hidden = [layer for d_in, d_out in pairwise(WIDTHS[:-1]) for layer in (nn.Linear(d_in, d_out), nn.ReLU())]
+    return nn.Sequential(*hidden, nn.Linear(*WIDTHS[-2:]))
 
 
 def serpens(X: np.ndarray, y: np.ndarray, batch_size: int) -> None:

@@ -7,6 +7,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from serpens.data import Problem
+from serpens.models.dense import Linear
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "sigmoid": nn.Sigmoid,
@@ -38,11 +39,11 @@ class MLP(nn.Module):
         widths = [d_in] + [width] * n_blocks
         blocks: list[nn.Module] = [nn.Flatten()]
         for d_from, d_to in pairwise(widths):
-            blocks += [nn.Linear(d_from, d_to), ACTIVATIONS[activation]()]
+            blocks += [Linear(d_from, d_to), ACTIVATIONS[activation]()]
             if dropout:
                 blocks.append(nn.Dropout(dropout))
         self.blocks = nn.Sequential(*blocks)
-        self.output = nn.Linear(widths[-1], n_outputs)
+        self.output = Linear(widths[-1], n_outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the outputs of a batch."""
