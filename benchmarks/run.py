@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT / "workflow"))
 
 from serpens import configfile, evaluation, io, pages, planning, report, settings, stages  # noqa: E402 - beside this folder
 from serpens.artefacts import Digest, Schema  # noqa: E402
+from serpens.config import Study  # noqa: E402
 from serpens.layout import Run, StudyFolder  # noqa: E402
 
 
@@ -77,7 +78,7 @@ def alone() -> None:
     io.write_rows(Path(project.results) / "scores.csv", scores)
 
 
-def clean(study: configfile.Study, folder: StudyFolder) -> None:
+def clean(study: Study, folder: StudyFolder) -> None:
     """Collect and clean a study's table."""
     collected = stages.collect(settings.collect(study))
     io.write_arrow(folder.root / "data/raw.parquet", collected.table)
@@ -88,7 +89,7 @@ def clean(study: configfile.Study, folder: StudyFolder) -> None:
     stages.digest(cleaned).write(folder.root / "data/digest.json")
 
 
-def split(study: configfile.Study, folder: StudyFolder, number: int, n_splits: int) -> None:
+def split(study: Study, folder: StudyFolder, number: int, n_splits: int) -> None:
     """Part the rows of one split."""
     known = Digest.read(folder.root / "data/digest.json")
     table = io.read_columns(folder.root / "data/clean.parquet")
@@ -98,7 +99,7 @@ def split(study: configfile.Study, folder: StudyFolder, number: int, n_splits: i
     schema.write(folder.schema(number))
 
 
-def train(study: configfile.Study, folder: StudyFolder, run: Run) -> None:
+def train(study: Study, folder: StudyFolder, run: Run) -> None:
     """Train one model on one split."""
     chosen, schema = settings.train(study, run), Schema.read(folder.schema(run.split))
     parts = (io.read_columns(folder.part(run.split, part)) for part in ("train", "validation"))

@@ -316,6 +316,35 @@ def test_names_of_studies_become_paths():
     ]
     write(study_text().replace("  s:", "  all:"))
     assert faults() == ["config.yaml:1: studies: no study may be called all: run: all means every study"]
+    write(study_text().replace("  s:", "  logs:"))
+    assert faults() == [
+        "config.yaml:1: studies: no study may be called logs: the folder of the index's log is called so"
+    ]
+
+
+def test_names_that_some_file_systems_take_for_one():
+    write(study_text() + study_text().replace("studies:\n", "").replace("  s:", "  S:"))
+    assert faults() == [
+        "config.yaml:1: studies: S and s differ only in case; some file systems take them for one folder: name one "
+        "differently"
+    ]
+    write(study_text() + "    models: [mlp, {name: MLP, family: mlp}]\n")
+    assert faults() == [
+        "config.yaml:6: studies.s.models: MLP and mlp differ only in case; some file systems take them for one folder: "
+        "name one differently"
+    ]
+
+
+def test_results_become_a_path_with_wildcards():
+    write(study_text() + "results: out{x}\n")
+    assert faults() == [
+        "config.yaml:6: results: must have no braces, which Snakemake reads as wildcards; found 'out{x}'"
+    ]
+
+
+def test_the_nearest_word_may_differ_in_case():
+    write(study_text() + "    Metric: rmse\n")
+    assert "did you mean 'metric'?" in faults()[0]
 
 
 def test_unknown_study_to_run():

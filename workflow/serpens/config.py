@@ -6,8 +6,9 @@ heavy, and it opens no file: what the files say is checked in :mod:`serpens.plan
 spelling in :mod:`serpens.configfile`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
@@ -283,7 +284,8 @@ class Study(Section):
     """What the test rows stand for: `new rows`, `{new: patient}`, `{after: date}`, both of these,
     `{column: split}`, or `{file: site_b.csv}`."""
     id: Text | None = None
-    """Column that says what a row is; rows are dealt out by it, or else by their content."""
+    """Column that says what a row is: rows are dealt out by it. Without it they are by their content, and a value
+    that is corrected, or a column that is read as another type, can move its row to another part."""
     split: Split | None = None
     """How many rows are held out. Without it five folds below 2,000 rows, one split above."""
     columns: dict[Text, Column] = Field(default_factory=dict)
@@ -408,6 +410,8 @@ class Study(Section):
                     yield (key, "image"), "cnn is for images: say with image how columns make one"
                 if isinstance(model, Trivial) and (fault := self._strategy_fault(model.strategy)):
                     yield (key, "task", "season"), f"{model.name}: {fault}"
+        for one, other in same_but_case(seen):
+            yield ("models", "baselines"), f"{one} and {other} differ only in case; {ONE_FOLDER}"
 
     def _strategy_fault(self, strategy: str | None) -> str:
         if strategy == "season" and self.task == "forecasting" and self.season is None:
@@ -426,8 +430,23 @@ def training_of(study: Study, model: Model) -> Training:
     return Training.model_validate(study.training.model_dump() | own)
 
 
+def same_but_case(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield neighbours, in order, that are the same word but for capital letters."""
+    for one, other in pairwise(sorted(names, key=lambda name: (name.casefold(), name))):
+        if one.casefold() == other.casefold() and one != other:
+            yield one, other
+
+
 def _names(given: object) -> object:
     return (given,) if isinstance(given, str) else given
+
+
+ONE_FOLDER = "some file systems take them for one folder: name one differently"
+RESERVED = {
+    "all": "run: all means every study",
+    "logs": "the folder of the index's log is called so",
+    "records": "the folder of the index's record is called so",
+}
 
 
 class Project(Section):
@@ -450,8 +469,13 @@ class Project(Section):
         for name in self.run:
             if name != "all" and name not in self.studies:
                 yield ("run", "studies"), f"no study is called {name!r}{choice(name, ('all', *self.studies))}"
-        if "all" in self.studies:
-            yield ("studies",), "no study may be called all: run: all means every study"
+        for name, why in RESERVED.items():
+            if name in self.studies:
+                yield ("studies",), f"no study may be called {name}: {why}"
+        for one, other in same_but_case(self.studies):
+            yield ("studies",), f"{one} and {other} differ only in case; {ONE_FOLDER}"
+        if "{" in self.results or "}" in self.results:
+            yield ("results",), f"must have no braces, which Snakemake reads as wildcards; found {self.results!r}"
 
     @property
     def selected(self) -> dict[str, Study]:
