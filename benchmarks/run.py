@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CORES = 2
 sys.path.insert(0, str(ROOT / "workflow"))
 
-from serpens import configfile, evaluation, io, pages, planning, report, settings, stages  # noqa: E402 - beside this folder
+from serpens import configfile, evaluation, io, pages, planning, provenance, report, settings, stages  # noqa: E402 - beside this folder
 from serpens.artefacts import Digest, Schema  # noqa: E402
 from serpens.config import Study  # noqa: E402
 from serpens.layout import Run, StudyFolder  # noqa: E402
@@ -108,8 +108,16 @@ def train(study: Study, folder: StudyFolder, run: Run) -> None:
     io.write_arrays(folder.model(run, "weights.safetensors"), fitted.model.state())
     io.write_columns(folder.model(run, "history.parquet"), fitted.history)
     stages.describe(chosen, schema, fitted).write(folder.model(run, "model.json"))
-    cost = {"seconds": time.perf_counter() - start, "peak_memory_mb": 0.0, "device": fitted.device}
-    io.write_json(folder.record("train", run), cost | {"versions": {}, "start": ""})
+    record = provenance.record(
+        rule="train",
+        wildcards={"study": folder.root.name, "model": run.model, "split": str(run.split), "repeat": str(run.repeat)},
+        inputs=[str(folder.part(run.split, part)) for part in ("train", "validation")],
+        settings=chosen,
+        threads=CORES,
+        start=provenance.now(),
+        seconds=time.perf_counter() - start,
+    )
+    io.write_json(folder.record("train", run), record | {"device": fitted.device})
 
 
 def main() -> None:
