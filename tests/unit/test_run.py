@@ -28,7 +28,7 @@ def job(tmp_path):
         rule="clean",
         wildcards=Named(study="s"),
         input=Named(raw=str(tmp_path / "in.txt")),
-        output=Named(table=str(tmp_path / "out.txt"), record=str(tmp_path / "record.json")),
+        output=Named(table=str(tmp_path / "out.txt"), record=str(tmp_path / "records/clean.json")),
         params=Named(settings=json.dumps({"target": "y"})),
         log=Named(log=str(tmp_path / "job.log")),
         threads=1,
@@ -60,4 +60,4 @@ def test_a_failed_job_says_why_last_and_leaves_nothing(job, capsys, tmp_path, er
     assert any("Traceback" in line for line in log) is stack
     assert log[-1] in capsys.readouterr().err
     assert not (tmp_path / "out.txt").exists()
-    assert not (tmp_path / "record.json").exists()
+    assert not (tmp_path / "records/clean.json").exists()

@@ -39,7 +39,9 @@ class Project:
         """Return the rules of the jobs that a dry run would start."""
         done = self.run("-n", *arguments, **options)
         return [
-            line.split()[1].rstrip(":") for line in done.stdout.splitlines() if line.startswith(("rule ", "localrule "))
+            line.split()[1].rstrip(":")
+            for line in done.stdout.splitlines()
+            if line.startswith(("rule ", "localrule ", "checkpoint "))
         ]
 
 

@@ -6,9 +6,9 @@ Steps   clean the whole table; then, split by split, assign rows and learn prepr
 """
 
 
-rule clean:
+checkpoint clean:
     input:
-        raw=of_study("data/raw.parquet"),
+        unpack(needs("clean", raw=of_study("data/raw.parquet"))),
     output:
         table=of_study("data/clean.parquet"),
         cleaning=of_study("data/cleaning.json"),
@@ -22,15 +22,20 @@ rule clean:
         mem_mb=2000,
         runtime=30,
     params:
-        settings=depends_on(settings.clean),
+        settings=settings_of("clean"),
     script:
         "../scripts/clean.py"
 
 
 rule split:
     input:
-        table=of_study("data/clean.parquet"),
-        digest=of_study("data/digest.json"),
+        unpack(
+            needs(
+                "split",
+                table=of_study("data/clean.parquet"),
+                digest=of_study("data/digest.json"),
+            )
+        ),
     output:
         train=of_study("data/split-{split}/train.parquet"),
         validation=of_study("data/split-{split}/validation.parquet"),
@@ -46,6 +51,6 @@ rule split:
         mem_mb=2000,
         runtime=30,
     params:
-        settings=depends_on(settings.split, "n_splits"),
+        settings=settings_of("split"),
     script:
         "../scripts/split.py"

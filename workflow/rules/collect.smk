@@ -7,7 +7,7 @@ Makes   data/raw.parquet, data/source.json
 
 rule collect:
     input:
-        sources,
+        unpack(needs("collect", files=sources)),
     output:
         raw=of_study("data/raw.parquet"),
         source=of_study("data/source.json"),
@@ -20,6 +20,6 @@ rule collect:
         mem_mb=2000,
         runtime=30,
     params:
-        settings=depends_on(settings.collect),
+        settings=settings_of("collect"),
     script:
         "../scripts/collect.py"

@@ -1,7 +1,18 @@
-"""The common ground of all stages: the checked configuration, and what each job takes from it."""
+"""The common ground of all stages: the checked configuration, what each job takes from it, and which must run again."""
 
-from serpens import planning, settings
-from serpens.layout import FIGURES, Run, StudyFolder
+from functools import cache
+
+from snakemake.io import checkpoint_target
+from snakemake.logging import logger
+from snakemake.settings.types import RerunTrigger
+
+from serpens import environment, planning
+from serpens.codedigest import Reader
+from serpens.contents import Contents
+from serpens.jobs import Job, Jobs
+from serpens.layout import CODE_CACHE, CONTENT_CACHE, FIGURES
+from serpens.plan import Plan
+from serpens.settings import as_json
 from serpens.splits import PARTS
 
 
@@ -13,10 +24,71 @@ wildcard_constraints:
 
 
 RUN = "{model}/split-{split}-repeat-{repeat}"
-SPLITS = {name: planning.n_splits(study) for name, study in PROJECT.studies.items()}
-RUNS = {
-    name: planning.runs(study, SPLITS[name]) for name, study in PROJECT.studies.items()
-}
+JOBS = Jobs(PROJECT)
+
+
+def forced(job):
+    """Return whether the command line says that a job must run."""
+    given = workflow.dag_settings
+    return given.forceall or bool({job.rule, JOBS.record(job)} & set(given.forcerun))
+
+
+@cache
+def plan():
+    """Return what must run again; asked for once the command line is known, and only where jobs are planned."""
+    embedded = workflow.modifier.skip_configfile
+    for fault in environment.exact(workflow.dag_settings, RerunTrigger, embedded):
+        logger.warning(fault)
+    made = Plan(JOBS, Reader(CODE_CACHE), Contents(CONTENT_CACHE), forced)
+    made.save()
+    return made
+
+
+def needs(rule, **files):
+    """Return an input function for unpack(): a job's files by name, flagged so that the job runs when the plan says so.
+
+    Snakemake judges by times of files and follows a job that runs to all that read its files. To a job that by its
+    records is up to date all files are ancient(), which it does not ask for their time; one that is not is forced.
+    """
+
+    def found(w):
+        paths = {
+            name: path(w) if callable(path) else path.format(**dict(w.items()))
+            for name, path in files.items()
+        }
+        job = Job.of(rule, dict(w.items()))
+        if (
+            not workflow.is_main_process
+        ):  # it is told what to do by the process that plans
+            return paths
+        if job not in plan().stale:
+            return {name: ancient(path) for name, path in paths.items()}
+        workflow.dag.forcefiles.add(JOBS.record(job))
+        return paths
+
+    return found
+
+
+def targets(_):
+    """Return what is made by default: each study that is to run and, when all do, their index.
+
+    Of a study whose rows may turn out to be the same as before only the cleaning: what follows is asked for when it has
+    run and Snakemake, for which it is a checkpoint, calls this again.
+    """
+    if not workflow.is_main_process:
+        return []
+    plan().refresh()
+    wanted = [
+        (
+            checkpoint_target(JOBS.record(Job("clean", study)))
+            if study in plan().waiting
+            else at(f"{study}/report.html")
+        )
+        for study in PROJECT.selected
+    ]
+    if len(PROJECT.selected) < len(PROJECT.studies) or plan().waiting:
+        return wanted
+    return [*wanted, at("index.html")]
 
 
 def at(path):
@@ -29,15 +101,22 @@ def of_study(path):
     return at(f"{{study}}/{path}")
 
 
+def per_study(path):
+    """Return an input function: the path for every study."""
+    return lambda w: expand(of_study(path), study=PROJECT.studies)
+
+
 def per_split(path):
-    """Return an input function: the path for every split of the study."""
-    return lambda w: expand(at(f"{w.study}/{path}"), split=range(SPLITS[w.study]))
+    """Return an input function: the path for every split of the study, and every part of it."""
+    return lambda w: expand(
+        at(f"{w.study}/{path}"), split=range(JOBS.splits[w.study]), part=PARTS
+    )
 
 
 def per_run(path):
     """Return an input function: the path for every training of the study."""
     return lambda w: [
-        at(f"{w.study}/{path}".replace(RUN, run.stem)) for run in RUNS[w.study]
+        at(f"{w.study}/{path}".replace(RUN, run.stem)) for run in JOBS.runs[w.study]
     ]
 
 
@@ -46,21 +125,9 @@ def sources(w):
     return planning.source_files(PROJECT.studies[w.study])
 
 
-def depends_on(part, *names):
-    """Return a params function: the settings that a rule uses, as JSON that compares by name and value."""
-
-    def params(w):
-        more = {"n_splits": SPLITS, "name": {w.study: w.study}, "runs": RUNS}
-        run = (
-            [Run(w.model, int(w.split), int(w.repeat))] if "repeat" in w.keys() else []
-        )
-        return settings.as_json(
-            part(
-                PROJECT.studies[w.study], *run, *(more[name][w.study] for name in names)
-            )
-        )
-
-    return params
+def settings_of(rule):
+    """Return a params function: the settings that a job depends on, as JSON that compares by name and value."""
+    return lambda w: as_json(JOBS.settings(Job.of(rule, dict(w.items()))))
 
 
 def gpus(w):
@@ -68,13 +135,3 @@ def gpus(w):
     study = PROJECT.studies[w.study]
     wanted = 1 if study.resources.gpu is None else study.resources.gpu
     return wanted if planning.is_network(study, w.model) else 0
-
-
-def targets(_):
-    """Return what is made by default: each study that is to run and, when all do, their index."""
-    reports = expand(at("{study}/report.html"), study=PROJECT.selected)
-    return (
-        reports
-        if len(PROJECT.selected) < len(PROJECT.studies)
-        else [*reports, at("index.html")]
-    )

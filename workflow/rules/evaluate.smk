@@ -7,14 +7,15 @@ Makes   predictions/, evaluation.json, scores.csv
 
 rule evaluate:
     input:
-        parts=lambda w: [
-            path
-            for part in PARTS
-            for path in per_split(f"data/split-{{split}}/{part}.parquet")(w)
-        ],
-        schemas=per_split("data/split-{split}/schema.json"),
-        weights=per_run(f"models/{RUN}/weights.safetensors"),
-        descriptions=per_run(f"models/{RUN}/model.json"),
+        unpack(
+            needs(
+                "evaluate",
+                parts=per_split("data/split-{split}/{part}.parquet"),
+                schemas=per_split("data/split-{split}/schema.json"),
+                weights=per_run(f"models/{RUN}/weights.safetensors"),
+                descriptions=per_run(f"models/{RUN}/model.json"),
+            )
+        ),
     output:
         predictions=directory(of_study("predictions")),
         evaluation=of_study("evaluation.json"),
@@ -28,6 +29,6 @@ rule evaluate:
         mem_mb=4000,
         runtime=60,
     params:
-        settings=depends_on(settings.evaluate, "name", "runs"),
+        settings=settings_of("evaluate"),
     script:
         "../scripts/evaluate.py"

@@ -7,16 +7,21 @@ Makes   report.html, study.json, figures/, tables/; index.html and scores.csv ov
 
 rule report:
     input:
-        evaluation=of_study("evaluation.json"),
-        predictions=of_study("predictions"),
-        cleaning=of_study("data/cleaning.json"),
-        digest=of_study("data/digest.json"),
-        source=of_study("data/source.json"),
-        schema=of_study("data/split-0/schema.json"),
-        table=of_study("data/clean.parquet"),
-        histories=per_run(f"models/{RUN}/history.parquet"),
-        descriptions=per_run(f"models/{RUN}/model.json"),
-        records=per_run(f"records/train/{RUN}.json"),
+        unpack(
+            needs(
+                "report",
+                evaluation=of_study("evaluation.json"),
+                predictions=of_study("predictions"),
+                cleaning=of_study("data/cleaning.json"),
+                digest=of_study("data/digest.json"),
+                source=of_study("data/source.json"),
+                schema=of_study("data/split-0/schema.json"),
+                table=of_study("data/clean.parquet"),
+                histories=per_run(f"models/{RUN}/history.parquet"),
+                descriptions=per_run(f"models/{RUN}/model.json"),
+                records=per_run(f"records/train/{RUN}.json"),
+            )
+        ),
     output:
         html=report(
             of_study("report.html"), caption="../report/report.rst", category="{study}"
@@ -40,15 +45,20 @@ rule report:
         mem_mb=2000,
         runtime=30,
     params:
-        settings=depends_on(settings.report, "name", "runs"),
+        settings=settings_of("report"),
     script:
         "../scripts/report.py"
 
 
 rule index:
     input:
-        evaluations=expand(at("{study}/evaluation.json"), study=PROJECT.studies),
-        scores=expand(at("{study}/scores.csv"), study=PROJECT.studies),
+        unpack(
+            needs(
+                "index",
+                evaluations=per_study("evaluation.json"),
+                scores=per_study("scores.csv"),
+            )
+        ),
     output:
         html=report(at("index.html"), caption="../report/index.rst"),
         scores=at("scores.csv"),
@@ -61,9 +71,6 @@ rule index:
         mem_mb=1000,
         runtime=10,
     params:
-        # a function: braces in a question are no wildcards
-        settings=lambda w: settings.as_json(
-            {name: study.question for name, study in PROJECT.studies.items()}
-        ),
+        settings=settings_of("index"),
     script:
         "../scripts/index.py"

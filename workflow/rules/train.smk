@@ -7,9 +7,14 @@ Makes   models/{model}/split-{split}-repeat-{repeat}/ with weights, description 
 
 rule train:
     input:
-        train=of_study("data/split-{split}/train.parquet"),
-        validation=of_study("data/split-{split}/validation.parquet"),
-        schema=of_study("data/split-{split}/schema.json"),
+        unpack(
+            needs(
+                "train",
+                train=of_study("data/split-{split}/train.parquet"),
+                validation=of_study("data/split-{split}/validation.parquet"),
+                schema=of_study("data/split-{split}/schema.json"),
+            )
+        ),
     output:
         weights=of_study(f"models/{RUN}/weights.safetensors"),
         description=of_study(f"models/{RUN}/model.json"),
@@ -27,6 +32,6 @@ rule train:
         runtime=lambda w, attempt: (PROJECT.studies[w.study].resources.runtime or 60)
         * attempt,
     params:
-        settings=depends_on(settings.train),
+        settings=settings_of("train"),
     script:
         "../scripts/train.py"

@@ -63,6 +63,20 @@ def read_json(path: PathLike) -> Any:
         raise DataError(msg) from err
 
 
+def read_cache(path: PathLike) -> dict[str, Any]:
+    """Read what :func:`write_cache` kept; one that is lost or damaged is an empty one."""
+    try:
+        found = json.loads(Path(path).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def write_cache(path: PathLike, content: Mapping[str, Any]) -> None:
+    """Keep what can be found out again."""
+    write_text(path, json.dumps(content, separators=(",", ":")))
+
+
 def write_arrow(path: PathLike, table: "pa.Table") -> None:
     """Write an Arrow table as Parquet."""
     import pyarrow.parquet as pq

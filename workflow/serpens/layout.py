@@ -3,6 +3,9 @@
 from pathlib import Path
 from typing import NamedTuple
 
+# What is kept between runs and may be lost: syntax of modules, digests of files, by stat.
+CODE_CACHE = Path(".snakemake/serpens/code.json")
+CONTENT_CACHE = Path(".snakemake/serpens/contents.json")
 # Figures that every report draws, each with the table of the same stem beside it.
 FIGURES = ("distributions", "models", "predictions", "errors", "learning", "cost")
 
@@ -44,3 +47,9 @@ class StudyFolder(NamedTuple):
     def record(self, rule: str, run: Run | None = None) -> Path:
         """What a job was made from, took and used."""
         return self.root / "records" / (f"{rule}/{run.stem}.json" if run else f"{rule}.json")
+
+
+def rule_of(record: str) -> str:
+    """Return the rule that a record belongs to; as a module of another workflow it may have another name there."""
+    parts = Path(record).parts
+    return Path(parts[len(parts) - parts[::-1].index("records")]).stem

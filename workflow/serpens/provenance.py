@@ -1,14 +1,19 @@
 """What a job was made from: digests of its inputs, versions of what it ran on, what it took."""
 
+import hashlib
+import json
 import platform
 import resource
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from serpens.codedigest import Code
+from serpens.contents import files, stamp
 from serpens.io import sha256
 
 # What a reader needs to make the numbers again; everything else is pinned by requirements/*.lock.
@@ -38,6 +43,37 @@ def versions() -> dict[str, str]:
     return found
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What a job is made from.
+
+    Attributes
+    ----------
+    inputs
+        sha256 of each file that it reads, by path.
+    """
+
+    rule: str
+    code: Code
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, str]
+
+    @property
+    def key(self) -> str:
+        """One sha256 of all of it: equal keys make equal files, on the same machine."""
+        made_from = [self.rule, self.code.sha256, self.settings, self.inputs]
+        return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
+
+
+def origin(rule: str, code: Code, settings: Mapping[str, Any], inputs: Iterable[str]) -> Origin:
+    """Return what a job is made from, before it starts: what changes under its hands is another content."""
+    return Origin(rule, code, settings, {str(path): sha256(path) for path in files(inputs)})
+
+
+def _left(path: Path) -> dict[str, Any]:
+    return {"sha256": sha256(path), "bytes": path.stat().st_size, "stamp": stamp(path)}
+
+
 def now() -> str:
     """Return the time as ISO 8601 in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
@@ -53,8 +89,8 @@ def record(
     *,
     rule: str,
     wildcards: Mapping[str, str],
-    inputs: list[str],
-    settings: Mapping[str, Any],
+    origin: "Origin",
+    outputs: Iterable[str],
     threads: int,
     start: str,
     seconds: float,
@@ -63,16 +99,20 @@ def record(
 
     Parameters
     ----------
-    inputs
-        Paths of the files that the job read; each is recorded with its sha256.
+    outputs
+        Paths of the files and folders that the job wrote; each file is recorded with its sha256.
     seconds
         Wall time of the job's own work.
     """
     return {
         "rule": rule,
         "wildcards": dict(wildcards),
-        "inputs": {path: sha256(path) for path in inputs if Path(path).is_file()},
-        "settings": dict(settings),
+        "key": origin.key,
+        "inputs": origin.inputs,
+        "outputs": {str(path): _left(path) for path in files(outputs)},
+        "settings": dict(origin.settings),
+        "code": {"sha256": origin.code.sha256, "definitions": origin.code.definitions},
+        "libraries": origin.code.libraries,
         "threads": threads,
         "versions": versions(),
         "host": platform.node(),

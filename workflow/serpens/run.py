@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from serpens import io, provenance
+from serpens import codedigest, io, provenance
 from serpens.errors import SerpensError
+from serpens.layout import CODE_CACHE, rule_of
 
 if TYPE_CHECKING:
     from snakemake.script import Snakemake
@@ -29,11 +30,14 @@ class Job:
     ----------
     settings
         The part of the study that the rule depends on.
+    key
+        sha256 of what the job is made from: data, code, settings and libraries.
     facts
         Entries that the script adds to its own record, such as the device it used.
     """
 
     settings: dict[str, Any]
+    key: str
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -53,10 +57,11 @@ def script_run(snakemake: "Snakemake") -> Iterator[Job]:
         each.addHandler(handler)
     start, clock = provenance.now(), time.perf_counter()
     try:
-        job = Job(json.loads(snakemake.params.settings))
+        origin = _origin(snakemake)
+        job = Job(dict(origin.settings), origin.key)
         yield job
         seconds = time.perf_counter() - clock
-        _write_record(snakemake, job, start=start, seconds=seconds)
+        _write_record(snakemake, job, origin, start=start, seconds=seconds)
         logger.info("done in %.1f s", seconds)
     except Exception as err:  # reported, and the job fails: nothing goes on
         if not isinstance(err, SerpensError):
@@ -69,12 +74,19 @@ def script_run(snakemake: "Snakemake") -> Iterator[Job]:
         handler.close()
 
 
-def _write_record(snakemake: "Snakemake", job: Job, *, start: str, seconds: float) -> None:
+def _origin(snakemake: "Snakemake") -> provenance.Origin:
+    settings = json.loads(snakemake.params.settings)
+    rule = rule_of(snakemake.output.record)
+    code = codedigest.Reader(CODE_CACHE).code(rule, settings)
+    return provenance.origin(rule, code, settings, map(str, snakemake.input))
+
+
+def _write_record(snakemake: "Snakemake", job: Job, origin: provenance.Origin, *, start: str, seconds: float) -> None:
     written = provenance.record(
-        rule=snakemake.rule,
+        rule=origin.rule,
         wildcards=dict(snakemake.wildcards.items()),
-        inputs=[str(path) for path in snakemake.input],
-        settings=job.settings,
+        origin=origin,
+        outputs=map(str, snakemake.output),
         threads=snakemake.threads,
         start=start,
         seconds=seconds,

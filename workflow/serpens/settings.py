@@ -7,7 +7,7 @@ which Snakemake compares by name and value; what a rule does not name here canno
 import json
 from typing import Any
 
-from serpens.config import Model, Split, Study, training_of
+from serpens.config import Custom, Model, Split, Study, training_of
 from serpens.layout import Run
 
 
@@ -99,6 +99,7 @@ def evaluate(study: Study, name: str, runs: list[Run]) -> dict[str, Any]:
         "meaningful_difference": study.meaningful_difference,
         "seed": study.seed,
         "families": {model.name: model.family for model in models(study).values()},
+        "custom": {model.name: model.path for model in models(study).values() if isinstance(model, Custom)},
         "baselines": [model.name for model in study.baselines],
         "runs": [list(run) for run in runs],
     }
