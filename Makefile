@@ -1,5 +1,7 @@
 # make run    the studies of config.yaml            CORES=4  ARGS="--config run=qubit"
 # make test   what CI runs                           ARGS="-k splits"
+# make why    which jobs would run, why, and what they took last     ARGS="--configfile mine.yaml"
+# make verify every result held against its record                   ARGS="--results results"
 # make check  format, lint, types
 # make test-full   the long ones too
 # Each does its own set-up, once, in .venv: Python 3.11, pip and make are all that must be there.
@@ -14,6 +16,12 @@ run: .venv/core
 	@echo "$$(pwd)/results/index.html"
 
 setup: .venv/core
+
+why: .venv/core
+	@PYTHONPATH=workflow .venv/bin/python -m serpens.why $(ARGS)
+
+verify: .venv/core
+	@PYTHONPATH=workflow .venv/bin/python -m serpens.verify $(ARGS)
 
 test: .venv/test
 	.venv/bin/python -m pytest -m "not slow" $(ARGS)
@@ -49,4 +57,4 @@ benchmark: .venv/test .venv/benchmark
 .venv/test: .venv/core
 .venv/benchmark: .venv/core
 
-.PHONY: run setup test test-full check generate benchmark
+.PHONY: run setup why verify test test-full check generate benchmark

@@ -11,8 +11,9 @@ from pathlib import Path
 HERE = Path(workflow.current_basedir.get_path_or_uri(secret_free=False))
 sys.path.insert(0, str(HERE / "workflow"))
 
-from serpens import configfile, environment
+from serpens import configfile, environment, owner
 from serpens.errors import SerpensError
+from serpens.layout import LOCKS, OWNER
 
 try:
     environment.check()
@@ -24,6 +25,14 @@ try:
     )
 except SerpensError as err:
     raise WorkflowError(str(err)) from None
+
+
+if workflow.is_main_process and (found := owner.release_dead(OWNER, LOCKS)):
+    logger.warning(found)
+
+
+onstart:
+    owner.occupy(OWNER)
 
 
 include: "workflow/rules/common.smk"

@@ -6,10 +6,10 @@ JSON Schemas of these models stand in ``workflow/schemas/``; ``python -m serpens
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from serpens import io
-from serpens.config import ColumnType, Study, Task
+from serpens.config import ColumnType, Resources, Study, Task
 
 
 class Entry(BaseModel):
@@ -287,6 +287,8 @@ class Evaluation(Artefact):
 class ResolvedStudy(Study, Artefact):
     """`study.json`: a study with every default, and everything that was inferred from its data."""
 
+    resources: Resources = Field(default=Resources(), exclude=True)
+    """Not written: what the machine gave stands in the records."""
     name: str
     classes: tuple[str, ...]
     """Classes in the order of their codes; with two, the positive one is last. Empty for numbers."""

@@ -6,6 +6,9 @@ from typing import NamedTuple
 # What is kept between runs and may be lost: syntax of modules, digests of files, by stat.
 CODE_CACHE = Path(".snakemake/serpens/code.json")
 CONTENT_CACHE = Path(".snakemake/serpens/contents.json")
+# Which process runs the workflow here, and the locks that Snakemake holds meanwhile.
+OWNER = Path(".snakemake/serpens/owner.json")
+LOCKS = Path(".snakemake/locks")
 # Figures that every report draws, each with the table of the same stem beside it.
 FIGURES = ("distributions", "models", "predictions", "errors", "learning", "cost")
 

@@ -106,5 +106,9 @@ def evaluate(study: Study, name: str, runs: list[Run]) -> dict[str, Any]:
 
 
 def report(study: Study, name: str, runs: list[Run]) -> dict[str, Any]:
-    """What the reader is told; the whole study, as it was resolved."""
-    return {"name": name, "study": study.model_dump(mode="json"), "runs": [list(run) for run in runs]}
+    """What the reader is told; the whole study, as it was resolved, but for what the machine gives."""
+    return {
+        "name": name,
+        "study": study.model_dump(mode="json", exclude={"resources"}),
+        "runs": [list(run) for run in runs],
+    }
