@@ -41,6 +41,8 @@ def plan():
         logger.warning(fault)
     made = Plan(JOBS, Reader(CODE_CACHE), Contents(CONTENT_CACHE), forced)
     made.save()
+    # after each checkpoint Snakemake plans anew, which is worth it only where a study waits for its cleaning
+    rules.clean.rule.is_checkpoint = bool(made.waiting)
     return made
 
 
