@@ -25,7 +25,7 @@ from serpens.simulators.registry import SIMULATORS
 WORKFLOW = Path(__file__).resolve().parents[1]
 PACKAGE = "serpens"
 
-# Their part of a result stands in a job's settings already: they check, name, and tell, and compute no number.
+# They check, name and write down, and compute no number: what they bring to a result stands in a job's settings.
 OUTSIDE = frozenset(
     f"{PACKAGE}.{module}"
     for module in (
@@ -35,6 +35,8 @@ OUTSIDE = frozenset(
         "errors",
         "families",
         "provenance",
+        "codedigest",
+        "contents",
         "run",
         "simulators.registry",
     )

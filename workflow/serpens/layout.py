@@ -50,9 +50,3 @@ class StudyFolder(NamedTuple):
     def record(self, rule: str, run: Run | None = None) -> Path:
         """What a job was made from, took and used."""
         return self.root / "records" / (f"{rule}/{run.stem}.json" if run else f"{rule}.json")
-
-
-def rule_of(record: str) -> str:
-    """Return the rule that a record belongs to; as a module of another workflow it may have another name there."""
-    parts = Path(record).parts
-    return Path(parts[len(parts) - parts[::-1].index("records")]).stem

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from serpens import codedigest, io, provenance
 from serpens.errors import SerpensError
-from serpens.layout import CODE_CACHE, rule_of
+from serpens.layout import CODE_CACHE
 
 if TYPE_CHECKING:
     from snakemake.script import Snakemake
@@ -76,9 +76,15 @@ def script_run(snakemake: "Snakemake") -> Iterator[Job]:
 
 def _origin(snakemake: "Snakemake") -> provenance.Origin:
     settings = json.loads(snakemake.params.settings)
-    rule = rule_of(snakemake.output.record)
+    rule = _rule_of(snakemake.output.record)
     code = codedigest.Reader(CODE_CACHE).code(rule, settings)
     return provenance.origin(rule, code, settings, map(str, snakemake.input))
+
+
+def _rule_of(record: str) -> str:
+    """Return the rule that a record belongs to; in a workflow that has Serpens as a module it has another name."""
+    parts = Path(record).parts
+    return Path(parts[len(parts) - parts[::-1].index("records")]).stem
 
 
 def _write_record(snakemake: "Snakemake", job: Job, origin: provenance.Origin, *, start: str, seconds: float) -> None:
