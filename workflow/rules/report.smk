@@ -17,6 +17,12 @@ rule report:
         histories=per_run(f"models/{RUN}/history.parquet"),
         descriptions=per_run(f"models/{RUN}/model.json"),
         records=per_run(f"records/train/{RUN}.json"),
+        dealt=per_split("records/split/split-{split}.json"),
+        judged=expand(
+            of_study("records/{rule}.json"),
+            rule=["collect", "clean", "evaluate"],
+            allow_missing=True,
+        ),
     output:
         html=report(
             of_study("report.html"), caption="../report/report.rst", category="{study}"

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from serpens import io, report
-from serpens.layout import StudyFolder
+from serpens import history, io, records, report
+from serpens.layout import Run, StudyFolder
 from serpens.run import script_run
 
 if TYPE_CHECKING:
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 with script_run(snakemake) as run:
     folder = StudyFolder(Path(snakemake.output.html).parent)
+    runs = [Run(*each) for each in run.settings["runs"]]
+    history.archive(folder, report.resolved(run.settings, folder), records.of_study(folder, runs), runs)
     made = report.make(run.settings, folder)
     for stem, svg in made.figures.items():
         io.write_text(folder.root / f"figures/{stem}.svg", svg)

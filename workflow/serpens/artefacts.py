@@ -295,16 +295,42 @@ class ResolvedStudy(Study, Artefact):
     """Types of the kept columns."""
 
 
+class CodeRecord(Entry):
+    """What a job ran: see :mod:`serpens.codedigest`."""
+
+    sha256: str
+    """Of all definitions that its script reaches, and of the libraries that they import."""
+    definitions: dict[str, str]
+    """The digest of each definition; 8 hexadecimal digits."""
+
+
+class OutputRecord(Entry):
+    """A file as a job left it."""
+
+    sha256: str
+    bytes: int
+    stamp: tuple[int, int, int, int]
+    """Size in bytes, modification time and inode change time in ns, inode: while they stay, so does the content."""
+
+
 class Record(Artefact):
     """`records/`: what a job was made from, where it ran, and what it took."""
 
     rule: str
     wildcards: dict[str, str]
+    key: str
+    """sha256 of what the job was made from: rule, code, libraries, settings and inputs."""
     inputs: dict[str, str]
     """sha256 of each file that was read."""
+    outputs: dict[str, OutputRecord]
+    """Each file that was written."""
     settings: dict[str, Any]
+    code: CodeRecord
+    libraries: dict[str, str]
+    """Versions of what the code imports; another version makes the job run again."""
     threads: int
     versions: dict[str, str]
+    """Versions of all that a reader may want to install."""
     host: str
     machine: str
     start: str
@@ -317,6 +343,17 @@ class Record(Artefact):
     """Where a model was trained."""
 
 
+class MadeFrom(Artefact):
+    """`history/{entry}/made_from.json`: what a kept evaluation was made from, over all of its jobs."""
+
+    data: str
+    """sha256 of the cleaned rows and what was known of their columns."""
+    code: dict[str, str]
+    """The digest of each definition that a job reached; several where jobs differ."""
+    libraries: dict[str, str]
+    """The version of each library that the code imports; several where jobs differ."""
+
+
 MODELS: dict[str, type[Artefact]] = {
     "source": Source,
     "cleaning": Cleaning,
@@ -326,6 +363,7 @@ MODELS: dict[str, type[Artefact]] = {
     "evaluation": Evaluation,
     "study": ResolvedStudy,
     "record": Record,
+    "made_from": MadeFrom,
 }
 
 

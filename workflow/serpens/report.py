@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup, escape
 
-from serpens import io, pages, plotting, tables
+from serpens import history, io, pages, plotting, tables
 from serpens.artefacts import Cleaning, Digest, Evaluation, Record, ResolvedStudy, Schema, Source, Verdict
+from serpens.changes import changes
 from serpens.layout import FIGURES, Run, StudyFolder
 from serpens.metrics import METRICS
 from serpens.provenance import versions
@@ -41,12 +42,15 @@ def make(settings: Settings, folder: StudyFolder) -> Report:
     )
     drawn = _tables(evaluation, cleaning, folder, runs, costs, digest.classes)
     figures = _figures(drawn, evaluation, digest.classes, settings["study"]["target"])
-    study = _resolved(settings, evaluation, digest)
+    study = resolved(settings, folder)
+    kept = history.entries(folder)
     page = pages.render(
         "report.html",
         name=settings["name"],
         study=study,
         evaluation=evaluation,
+        # the newest entry holds the evaluation that is shown
+        changes=changes(*kept[-2:]) if len(kept) > 1 else None,
         verdict=pages.VERDICTS[evaluation.verdict.deep_learning_helps],
         cleaning=cleaning,
         columns_left_out=[column for column in cleaning.columns if not column.kept],
@@ -129,8 +133,10 @@ def _inlined(svg: str, stem: str) -> str:
     return plotting.inline(svg, stem=stem, label=str(escape(f"Figure: {stem}; its table is tables/{stem}.csv")))
 
 
-def _resolved(settings: Settings, evaluation: Evaluation, digest: Digest) -> ResolvedStudy:
+def resolved(settings: Settings, folder: StudyFolder) -> ResolvedStudy:
     """Return the study with what was inferred from its data."""
+    evaluation = Evaluation.read(folder.root / "evaluation.json")
+    digest = Digest.read(folder.root / "data/digest.json")
     return ResolvedStudy.model_validate(
         settings["study"]
         | {
