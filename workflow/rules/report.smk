@@ -1,7 +1,7 @@
 """Report: what a person reads, one file per study and an index over all.
 
 Needs   everything that a study made
-Makes   report.html, study.json, figures/, tables/; index.html and scores.csv over all studies
+Makes   report.html, study.json, figures/, tables/, crate/, an entry in history/; index.html and scores.csv over all studies
 """
 
 
@@ -37,6 +37,8 @@ rule report:
             for name in FIGURES
         ],
         tables=expand(of_study("tables/{name}.csv"), name=FIGURES, allow_missing=True),
+        crate=of_study("crate/ro-crate-metadata.json"),
+        workflow=of_study("crate/Snakefile"),
         record=of_study("records/report.json"),
     log:
         of_study("logs/report.log"),
