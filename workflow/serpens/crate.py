@@ -345,7 +345,7 @@ class _Builder:
             rights["license"] = _ref(self._license(self.source.license))
         if self.source.citation:
             doi = re.search(r"10\.\d{4,9}/[^\s,;]+", self.source.citation)
-            id_ = f"https://doi.org/{doi.group().rstrip('.')}" if doi else "#citation"
+            id_ = f"https://doi.org/{doi.group().rstrip('.)')}" if doi else "#citation"
             rights["citation"] = _ref(
                 self._once({"@id": id_, "@type": "ScholarlyArticle", "name": self.source.citation})
             )
