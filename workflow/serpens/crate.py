@@ -80,6 +80,8 @@ class _Builder:
         self.actions: list[Entity] = []
 
     def build(self) -> Entity:
+        from rocrate.model.contextentity import ContextEntity
+
         for stem in self.records:
             self._job(stem)
         self._shown()
@@ -87,7 +89,9 @@ class _Builder:
         self._root(workflow)
         everything = [workflow, *self.files.values(), *self.parameters.values(), *self.tools.values()]
         for entity in [*everything, *self.actions, *self.others.values()]:
-            self.crate.add_jsonld({name: _compact(value) for name, value in entity.items() if value not in ([], None)})
+            known = {name: _compact(value) for name, value in entity.items() if value not in ([], None)}
+            # add_jsonld would look through all entities for each one
+            self.crate.add(ContextEntity(self.crate, known.pop("@id"), properties=known))
         self.crate.metadata.extra_terms.update(TERMS)
         generated: Entity = self.crate.metadata.generate()
         return generated
