@@ -15,7 +15,7 @@ def note():
     job = getattr(main, "snakemake", None)
     if job is None:
         return
-    found = sorted({"torch", "sklearn", "matplotlib", "torch._dynamo"} & set(sys.modules))
+    found = sorted({"torch", "sklearn", "matplotlib", "torch._dynamo", "rocrate"} & set(sys.modules))
     with open(os.environ["SERPENS_NOTES"], "a") as file:
         file.write(json.dumps([job.rule, job.wildcards.get("model"), found]) + "\\n")
 
@@ -55,6 +55,7 @@ def test_only_training_and_evaluation_import_torch(imported, rule):
     found = imported[rule, None]
     assert "torch" not in found
     assert ("matplotlib" in found) == (rule == "report")
+    assert ("rocrate" in found) == (rule == "report")
     assert "sklearn" not in found
 
 

@@ -1,7 +1,7 @@
 """Report: what a person reads, one file per study and an index over all.
 
 Needs   everything that a study made
-Makes   report.html, study.json, figures/, tables/; index.html and scores.csv over all studies
+Makes   report.html, study.json, figures/, tables/, crate/, an entry in history/; index.html and scores.csv over all studies
 """
 
 
@@ -19,7 +19,11 @@ rule report:
                 table=of_study("data/clean.parquet"),
                 histories=per_run(f"models/{RUN}/history.parquet"),
                 descriptions=per_run(f"models/{RUN}/model.json"),
-                records=per_run(f"records/train/{RUN}.json"),
+                collected=of_study("records/collect.json"),
+                cleaned=of_study("records/clean.json"),
+                dealt=per_split("records/split/split-{split}.json"),
+                trained=per_run(f"records/train/{RUN}.json"),
+                evaluated=of_study("records/evaluate.json"),
             )
         ),
     output:
@@ -36,6 +40,8 @@ rule report:
             for name in FIGURES
         ],
         tables=expand(of_study("tables/{name}.csv"), name=FIGURES, allow_missing=True),
+        crate=of_study("crate/ro-crate-metadata.json"),
+        workflow=of_study("crate/Snakefile"),
         record=of_study("records/report.json"),
     log:
         of_study("logs/report.log"),

@@ -345,6 +345,17 @@ class Record(Artefact):
     """Where a model was trained."""
 
 
+class MadeFrom(Artefact):
+    """`history/{entry}/made_from.json`: what a kept evaluation was made from, over all of its jobs."""
+
+    data: str
+    """sha256 of the cleaned rows and what was known of their columns."""
+    code: dict[str, str]
+    """The digest of each definition that a job reached; several where jobs differ."""
+    libraries: dict[str, str]
+    """The version of each library that the code imports; several where jobs differ."""
+
+
 MODELS: dict[str, type[Artefact]] = {
     "source": Source,
     "cleaning": Cleaning,
@@ -354,6 +365,7 @@ MODELS: dict[str, type[Artefact]] = {
     "evaluation": Evaluation,
     "study": ResolvedStudy,
     "record": Record,
+    "made_from": MadeFrom,
 }
 
 

@@ -139,7 +139,7 @@ def clean(
         if reason := _useless(frame[name], parsed[name], pixel=image_columns is not None):
             reasons[name] = reason
     # with the columns that tell nothing: one that is constant until rows are added must not move the old rows
-    content = frame[id].astype(object) if id is not None else _content(frame)
+    content = frame[id].astype(object) if id is not None else row_digests(frame)
     frame = frame.drop(columns=[name for name in reasons if name in frame])
     if horizon:
         assert time is not None
@@ -341,7 +341,7 @@ def _named(frame: pd.DataFrame, content: "pd.Series[Any]", time: str | None) -> 
     return pd.concat([row.rename("row"), ordered[["content", *rest]]], axis=1)
 
 
-def _content(frame: pd.DataFrame) -> "pd.Series[Any]":
+def row_digests(frame: pd.DataFrame) -> "pd.Series[Any]":
     """Return 16 hexadecimal digits of the sha256 of each row's values, columns in order of their names."""
     texts = [(_as_text(frame[name])).to_numpy(dtype=object) for name in sorted(frame.columns)]
     digests = [hashlib.sha256("\x1f".join(values).encode()).hexdigest()[:16] for values in zip(*texts, strict=True)]

@@ -154,7 +154,7 @@ def evaluate(
     deciding = metrics.METRICS[metric] if metric else metrics.default_metric(task, len(classes))
     meaningful = meaningful_difference or metrics.default_difference(deciding, tested.truth)
     shown = metrics.for_task(task)
-    summaries = _bootstrap(tested, predictions, shown, seed=seed)
+    summaries = bootstrap(tested, predictions, shown, seed=seed)
     models = {
         name: ModelEvaluation(
             family=families[name],
@@ -225,7 +225,7 @@ def score_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 
 @dataclass(frozen=True)
-class _Summary:
+class Summary:
     """A model's scores: on the test rows as they are, and on each resample of them.
 
     ``plain[metric]`` has one entry a prediction, ``resampled[metric]`` is ``(n_predictions, n_resamples)``; the
@@ -236,18 +236,27 @@ class _Summary:
     resampled: dict[str, Values]
 
     def replicates(self, metric: str, *, ensemble: bool = False) -> tuple[float, Values]:
+        """Return the mean over repeats and its replicates; or those of the repeats' average."""
         chosen = slice(-1, None) if ensemble else slice(0, -1)
         return float(self.plain[metric][chosen].mean()), self.resampled[metric][chosen].mean(axis=0)
 
     def estimate(self, metric: str, *, ensemble: bool = False) -> Estimate:
+        """Return the score with its interval."""
         value, replicates = self.replicates(metric, ensemble=ensemble)
         low, high = statistics.interval(replicates, level=LEVEL)
         return Estimate(value=_finite(value), low=_finite(low), high=_finite(high))
 
 
-def _bootstrap(
+def bootstrap(
     tested: TestSet, predictions: Mapping[str, Sequence[Values]], shown: Sequence[metrics.Metric], *, seed: int
-) -> dict[str, _Summary]:
+) -> dict[str, Summary]:
+    """Score every model on the test rows and on resamples of them, which the seed and the units alone decide.
+
+    Parameters
+    ----------
+    predictions
+        For each model, one array a repeat.
+    """
     stacks = {name: [*repeats, np.mean(repeats, axis=0)] for name, repeats in predictions.items()}
     flat = [prediction for stack in stacks.values() for prediction in stack]
     ones = [np.ones((1, len(tested.truth)))]
@@ -263,7 +272,7 @@ def _bootstrap(
     summaries, start = {}, 0
     for name, stack in stacks.items():
         own = slice(start, start + len(stack))
-        summaries[name] = _Summary(
+        summaries[name] = Summary(
             {metric: scores[own, 0] for metric, scores in plain.items()},
             {metric: scores[own] for metric, scores in resampled.items()},
         )
@@ -271,24 +280,36 @@ def _bootstrap(
     return summaries
 
 
+def difference(ours: Summary, theirs: Summary, metric: str, sign: int) -> tuple[Estimate, float]:
+    """Return how much better ours is than theirs on the same resamples, and a two-sided p-value.
+
+    Parameters
+    ----------
+    sign
+        1 when greater is better, else -1: above zero ours is better, whatever the metric.
+    """
+    value, replicates = ours.replicates(metric)
+    their_value, their_replicates = theirs.replicates(metric)
+    found, p_value = statistics.paired_difference(
+        sign * value, sign * their_value, sign * replicates, sign * their_replicates, level=LEVEL
+    )
+    return Estimate(**{key: _finite(number) for key, number in found.items()}), p_value
+
+
 def _compare(
-    summaries: Mapping[str, _Summary], metric: str, sign: int, baselines: Sequence[str]
+    summaries: Mapping[str, Summary], metric: str, sign: int, baselines: Sequence[str]
 ) -> tuple[Comparison, ...]:
     """Compare every model with every baseline; a positive difference means that the model is better."""
     comparisons: list[dict[str, Any]] = []
     for model in (name for name in summaries if name not in baselines):
         for baseline in baselines:
-            ours, our_replicates = summaries[model].replicates(metric)
-            theirs, their_replicates = summaries[baseline].replicates(metric)
-            difference, p_value = statistics.paired_difference(
-                sign * ours, sign * theirs, sign * our_replicates, sign * their_replicates, level=LEVEL
-            )
+            estimate, p_value = difference(summaries[model], summaries[baseline], metric, sign)
             comparisons.append(
                 {
                     "model": model,
                     "against": baseline,
                     "test": "paired bootstrap, two-sided",
-                    "difference": {key: _finite(value) for key, value in difference.items()},
+                    "difference": estimate,
                     "p_value": p_value,
                 }
             )

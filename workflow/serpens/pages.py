@@ -40,6 +40,12 @@ def render(template: str, **values: Any) -> str:
         "number": wording.number,
         "interval": wording.interval,
         "seconds": wording.seconds,
+        "time": wording.time,
+        "answer_changed": wording.answer_changed,
+        "causes": wording.causes,
+        "rows_changed": wording.rows,
+        "change": wording.change,
+        "tone": wording.tone,
         "count": lambda n: f"{n:,}",
         "label": lambda name: METRICS[name].label,
     }

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup, escape
 
-from serpens import io, pages, plotting, tables
+from serpens import again, history, io, pages, plotting, tables
 from serpens.artefacts import Cleaning, Digest, Evaluation, Record, ResolvedStudy, Schema, Source, Verdict
+from serpens.changes import changes
 from serpens.layout import FIGURES, Run, StudyFolder
 from serpens.metrics import METRICS
-from serpens.provenance import versions
 
 Settings = Mapping[str, Any]
 
@@ -25,13 +25,12 @@ class Report:
     """What the report rule writes."""
 
     html: str
-    study: ResolvedStudy
     tables: dict[str, pd.DataFrame]
     figures: dict[str, str]
 
 
 def make(settings: Settings, folder: StudyFolder) -> Report:
-    """Read what a study made and turn it into figures, tables and a page."""
+    """Read what a study made and turn it into figures, tables and a page; its crate and history are there already."""
     runs = [Run(*run) for run in settings["runs"]]
     evaluation = Evaluation.read(folder.root / "evaluation.json")
     cleaning = Cleaning.read(folder.root / "data/cleaning.json")
@@ -41,12 +40,15 @@ def make(settings: Settings, folder: StudyFolder) -> Report:
     )
     drawn = _tables(evaluation, cleaning, folder, runs, costs, digest.classes)
     figures = _figures(drawn, evaluation, digest.classes, settings["study"]["target"])
-    study = _resolved(settings, evaluation, digest)
+    study = ResolvedStudy.read(folder.root / "study.json")
+    kept = history.entries(folder)
     page = pages.render(
         "report.html",
         name=settings["name"],
         study=study,
         evaluation=evaluation,
+        # the newest entry holds the evaluation that is shown
+        changes=changes(*kept[-2:]) if len(kept) > 1 else None,
         verdict=pages.VERDICTS[evaluation.verdict.deep_learning_helps],
         cleaning=cleaning,
         columns_left_out=[column for column in cleaning.columns if not column.kept],
@@ -60,9 +62,9 @@ def make(settings: Settings, folder: StudyFolder) -> Report:
         total_seconds=float(costs["seconds"].sum()),
         devices=sorted(set(costs["device"])),
         n_splits=len({run.split for run in runs}),
-        versions=versions(),
+        again=again.read(io.read_json(folder.root / "crate/ro-crate-metadata.json")),
     )
-    return Report(page, study, drawn, figures)
+    return Report(page, drawn, figures)
 
 
 def _tables(
@@ -129,8 +131,10 @@ def _inlined(svg: str, stem: str) -> str:
     return plotting.inline(svg, stem=stem, label=str(escape(f"Figure: {stem}; its table is tables/{stem}.csv")))
 
 
-def _resolved(settings: Settings, evaluation: Evaluation, digest: Digest) -> ResolvedStudy:
+def resolved(settings: Settings, folder: StudyFolder) -> ResolvedStudy:
     """Return the study with what was inferred from its data."""
+    evaluation = Evaluation.read(folder.root / "evaluation.json")
+    digest = Digest.read(folder.root / "data/digest.json")
     return ResolvedStudy.model_validate(
         settings["study"]
         | {

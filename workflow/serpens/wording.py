@@ -1,10 +1,16 @@
 """Numbers, times and verdicts in words."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from serpens.artefacts import Comparison, Estimate, ModelEvaluation
 from serpens.metrics import Metric
+
+if TYPE_CHECKING:
+    from serpens.changes import Change, Changes, RowChanges
+
+ANSWERS = {True: "yes", False: "no", None: "undecided"}
 
 
 def verdict(
@@ -65,3 +71,86 @@ def seconds(value: float) -> str:
     if value < 120:
         return f"{value:.1f} s"
     return f"{value / 60:.1f} min" if value < 7200 else f"{value / 3600:.1f} h"
+
+
+def time(iso: str) -> str:
+    """Return a time in UTC to the minute."""
+    return f"{iso[:10]} {iso[11:16]} UTC"
+
+
+def answer_changed(changes: "Changes") -> str:
+    """Return whether the answer is still the one of the evaluation before."""
+    then, now = (ANSWERS[verdict.deep_learning_helps] for verdict in (changes.then, changes.now))
+    if changes.flipped:
+        return f"The answer has changed: it was {then}, it is {now}."
+    return f"The answer is the same as before: {now}."
+
+
+def causes(changes: "Changes") -> str:
+    """Return what the evaluation was made from that changed, in a sentence."""
+    counted = ((changes.settings, "setting"), (changes.code, "definition of the code"), (changes.libraries, "library"))
+    parts = ["the data"] if changes.data else []
+    parts += [_counted(len(each), noun) for each, noun in counted if each]
+    parts += [
+        f"{_counted(len(models), 'model')} {'has' if len(models) == 1 else 'have'} {how}"
+        for models, how in ((changes.models_added, "come"), (changes.models_removed, "gone"))
+        if models and not changes.settings
+    ]
+    if not parts:
+        return "Nothing that is recorded changed: neither data, settings, code nor libraries."
+    unchanged = [
+        word
+        for word, changed in (
+            ("data", changes.data),
+            ("settings", changes.settings),
+            ("code", changes.code),
+            ("libraries", changes.libraries),
+        )
+        if not changed
+    ]
+    same = f" {_listed(unchanged).capitalize()} stayed the same." if unchanged else ""
+    return f"What changed: {_listed(parts)}.{same}"
+
+
+def rows(changes: "RowChanges") -> str:
+    """Return how many rows came, went and changed."""
+    if not changes.followed:
+        return (
+            f"{changes.now:,} rows, before {changes.then:,}; rows are named by another column now, so that none can be "
+            "followed"
+        )
+    total = f"{changes.now:,} rows" + (f", before {changes.then:,}" if changes.now != changes.then else ", as before")
+    told = f"{total}: {changes.added:,} added, {changes.removed:,} removed"
+    if changes.named_by == "content":
+        return (
+            f"{told}; without an id a row is known by what it holds, so that an altered one counts as one removed and "
+            "one added"
+        )
+    if changes.altered is not None:
+        told += f", {changes.altered:,} altered"
+    else:
+        told += "; how many were altered cannot be told, because the columns in use changed"
+    return told
+
+
+def change(changed: "Change") -> str:
+    """Return what something was and is."""
+    if changed.then is None:
+        return f"new: {changed.now}"
+    return f"{changed.then} \N{RIGHTWARDS ARROW} {'gone' if changed.now is None else changed.now}"
+
+
+def tone(gain: Estimate) -> str:
+    """Return yes, no or open: whether a gain, a loss or neither is sure."""
+    if gain.low is not None and gain.low > 0:
+        return "yes"
+    return "no" if gain.high is not None and gain.high < 0 else "open"
+
+
+def _counted(n: int, noun: str) -> str:
+    plural = {"library": "libraries", "definition of the code": "definitions of the code"}.get(noun, f"{noun}s")
+    return f"{n} {noun if n == 1 else plural}"
+
+
+def _listed(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
