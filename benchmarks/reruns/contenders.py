@@ -33,6 +33,10 @@ class Serpens(Workspace):
 
     name = "Serpens"
 
+    def first(self) -> None:
+        """Make everything."""
+        self.run()
+
     def ran(self, *, cut_off: bool) -> set[str]:
         """Return what runs after an edit; where a plan shows it all, by the plan (tests/workflow hold the two equal)."""
         return self.made() if cut_off else self.planned()
@@ -54,8 +58,9 @@ class Plain(Workspace):
         """Return what runs after an edit, by the plan: with no checkpoint in it, the plan is what runs."""
         return self.planned()
 
-    def up_to_date(self) -> bool:
-        return not self.planned()
+    def first(self) -> None:
+        """Make everything."""
+        self.run()
 
 
 class Dvc(Workspace):
@@ -89,6 +94,10 @@ class Dvc(Workspace):
         stages, params = dvc_stages(self), dvc_params(self)
         self.write("params.yaml", yaml.safe_dump(params, sort_keys=True))
         self.write("dvc.yaml", yaml.safe_dump({"stages": stages}, sort_keys=True))
+
+    def first(self) -> None:
+        """Make everything."""
+        self.dvc("repro")
 
     def ran(self, *, cut_off: bool) -> set[str]:
         """Return the stages that DVC ran, or whose outputs it brought back from its cache."""
@@ -144,7 +153,9 @@ def _stages_of(space: Workspace, study: str) -> dict[str, dict]:
     splits = [f"{data}/split-{number}" for number in range(space.n_splits(study))]
     for number, split in enumerate(splits):
         inputs = [f"{data}/clean.parquet", f"{data}/digest.json"]
-        stages[f"{study}__split__split-{number}"] = _stage("split", [study, number], inputs, [split], [f"{param}.split"])
+        stages[f"{study}__split__split-{number}"] = _stage(
+            "split", [study, number], inputs, [split], [f"{param}.split"]
+        )
     trained = []
     for name in sorted(space.trainings(study)):
         _, _, model, run = name.split("/")
