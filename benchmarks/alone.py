@@ -26,17 +26,20 @@ class Alone:
         self.runs = planning.runs(self.study, self.n_splits)
 
     def collect(self) -> None:
+        """Bring the data here."""
         collected = stages.collect(settings.collect(self.study))
         io.write_arrow(self.folder.root / "data/raw.parquet", collected.table)
         collected.source.write(self.folder.root / "data/source.json")
 
     def clean(self) -> None:
+        """Say what rows and columns are."""
         cleaned = stages.clean(settings.clean(self.study), io.read_table(self.folder.root / "data/raw.parquet"))
         io.write_table(self.folder.root / "data/clean.parquet", cleaned.frame)
         cleaned.account.write(self.folder.root / "data/cleaning.json")
         stages.digest(cleaned).write(self.folder.root / "data/digest.json")
 
     def split(self, number: int) -> None:
+        """Part the rows of one split."""
         known = Digest.read(self.folder.root / "data/digest.json")
         table = io.read_columns(self.folder.root / "data/clean.parquet")
         parts, schema = stages.split(settings.split(self.study, self.n_splits), number, table, known)
@@ -45,6 +48,7 @@ class Alone:
         schema.write(self.folder.schema(number))
 
     def train(self, run: Run, *, threads: int = 1) -> None:
+        """Train one model on one split, and write its record."""
         chosen, schema = settings.train(self.study, run), Schema.read(self.folder.schema(run.split))
         parts = (io.read_columns(self.folder.part(run.split, part)) for part in ("train", "validation"))
         start = time.perf_counter()
@@ -64,6 +68,7 @@ class Alone:
         io.write_json(self.folder.record("train", run), record | {"device": fitted.device})
 
     def evaluate(self) -> None:
+        """Score and compare all models."""
         chosen = json.loads(settings.as_json(settings.evaluate(self.study, self.name, self.runs)))
         judged = stages.evaluate(chosen, self.folder)
         for run, columns in judged.predictions.items():
@@ -72,11 +77,13 @@ class Alone:
         io.write_rows(self.folder.root / "scores.csv", evaluation.score_rows(judged.evaluation))
 
     def report(self) -> None:
+        """Draw and write what a person reads."""
         chosen = json.loads(settings.as_json(settings.report(self.study, self.name, self.runs)))
         made = report.make(chosen, self.folder)
         for stem, svg in made.figures.items():
             io.write_text(self.folder.root / f"figures/{stem}.svg", svg)
-            io.write_rows(self.folder.root / f"tables/{stem}.csv", made.tables[stem].to_dict("records"))
+            table = made.tables[stem]
+            io.write_rows(self.folder.root / f"tables/{stem}.csv", table.to_dict("records"), columns=list(table))
         made.study.write(self.folder.root / "study.json")
         io.write_text(self.folder.root / "report.html", made.html)
 

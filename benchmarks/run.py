@@ -22,6 +22,7 @@ CORES = 2
 sys.path.insert(0, str(ROOT / "workflow"))
 
 import alone  # noqa: E402 - the package lies beside this folder
+
 from serpens import configfile  # noqa: E402
 
 

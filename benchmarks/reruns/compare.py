@@ -3,9 +3,9 @@
     make benchmark-reruns      or  .venv/bin/python benchmarks/reruns/compare.py --dvc .venv-dvc/bin/dvc
 
 The edits are those of tests/workflow/edits.py, each made in a copy of a finished run. Needless is a job that ran and
-whose output could not have changed; missed is one whose output is now wrong or absent. A job that merely follows another,
-and finds inputs of the same bytes, counts for neither. Figures go to benchmarks/reruns.json and, as a table, into
-benchmarks/README.md.
+whose output could not have changed; missed is one whose output is now wrong or absent. A job that merely follows
+another, and finds inputs of the same bytes, counts for neither. Figures go to benchmarks/reruns.json and, as a table,
+into benchmarks/README.md.
 """
 
 import argparse

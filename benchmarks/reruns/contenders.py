@@ -1,6 +1,5 @@
 """The three contenders: the same studies, the same package and the same edits, each run as its own manual advises."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -38,7 +37,7 @@ class Serpens(Workspace):
         self.run()
 
     def ran(self, *, cut_off: bool) -> set[str]:
-        """Return what runs after an edit; where a plan shows it all, by the plan (tests/workflow hold the two equal)."""
+        """Return what runs after an edit, by the plan where it shows all (tests/workflow hold the two equal)."""
         return self.made() if cut_off else self.planned()
 
 
@@ -49,6 +48,7 @@ class Plain(Workspace):
 
     @classmethod
     def create(cls, folder: Path) -> "Plain":
+        """Return a workspace with the plain rules in the place of ours."""
         space = super().create(folder)
         give_rivals_scripts(folder)
         shutil.copy(HERE / "Snakefile", folder / "Snakefile")
@@ -71,6 +71,7 @@ class Dvc(Workspace):
 
     @classmethod
     def create(cls, folder: Path) -> "Dvc":
+        """Return a workspace that is a project of DVC."""
         space = super().create(folder)
         give_rivals_scripts(folder)
         space.dvc("init", "--no-scm", "--quiet")
@@ -79,6 +80,7 @@ class Dvc(Workspace):
         return space
 
     def dvc(self, *arguments: str) -> str:
+        """Run DVC and return what it says."""
         done = subprocess.run(
             [str(self.program), *arguments], cwd=self.folder, capture_output=True, text=True, env=self.environment()
         )
@@ -86,10 +88,12 @@ class Dvc(Workspace):
         return done.stdout + done.stderr
 
     def environment(self) -> dict[str, str]:
+        """Return the environment that DVC and its stages run in."""
         # stages run in the environment of Serpens, DVC in its own
         return super().environment() | {"SERPENS_PYTHON": sys.executable, "DVC_NO_ANALYTICS": "1"}
 
     def configure(self) -> None:
+        """Write the configuration, dvc.yaml and params.yaml."""
         super().configure()
         stages, params = dvc_stages(self), dvc_params(self)
         self.write("params.yaml", yaml.safe_dump(params, sort_keys=True))
