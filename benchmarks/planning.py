@@ -24,11 +24,11 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks/reruns")]
+sys.path.insert(0, str(ROOT))
 
-from contenders import HERE, give_rivals_scripts  # noqa: E402 - beside this folder
-from tests.workflow.workspace import Workspace  # noqa: E402
+from tests.workflow.workspace import Workspace  # noqa: E402 - the tests lie beside this folder
 
+PLAIN = ROOT / "benchmarks/reruns/Snakefile"
 MODELS, FOLDS = 6, 5
 # collect, clean, evaluate, report; a split and the trainings of each fold
 JOBS_OF_STUDY = 4 + FOLDS * (1 + MODELS)
@@ -36,7 +36,14 @@ CHECKED = """import sys
 sys.path.insert(0, "workflow")
 from serpens import configfile, environment
 environment.check()
-configfile.load(workflow.overwrite_configfiles, {})
+CHECKED = configfile.load(workflow.overwrite_configfiles, {})
+"""
+# The plan is measured, not the work: plain Snakemake's jobs take their outputs from ours.
+BORROWED = """import shutil
+from pathlib import Path
+for path in map(Path, snakemake.output):
+    copy = shutil.copytree if (Path("../serpens") / path).is_dir() else shutil.copyfile
+    copy(Path("../serpens") / path, path)
 """
 # What holds data, not an account of them.
 DATA = (".csv", ".parquet", ".safetensors")
@@ -72,18 +79,18 @@ def made(folder: Path, n_studies: int) -> dict[str, Workspace]:
     if not many_tables.exists():
         many(ours, n_studies)
     ours.run("--quiet", cores=os.cpu_count() or 1)
-    spaces = {"Serpens": ours}
-    for name in ("Snakemake", "Snakemake, configuration checked"):
-        space = Workspace(folder / name.replace(", ", "-").replace(" ", "-"))
-        if not space.folder.exists():
-            shutil.copytree(ours.folder, space.folder, ignore=shutil.ignore_patterns(".snakemake", ".serpens"))
-            give_rivals_scripts(space.folder)
-            rules = (HERE / "Snakefile").read_text()
-            space.write("Snakefile", f"{CHECKED}\n{rules}" if "checked" in name else rules)
-            # the files are there: Snakemake notes them as made, with its parameters and code
-            space.run("--touch", "--quiet")
-        spaces[name] = space
-    return spaces
+    plain, checked = Workspace(folder / "plain"), Workspace(folder / "checked")
+    if not plain.folder.exists():
+        plain = Workspace.create(folder / "plain")
+        many(plain, n_studies)
+        shutil.copy(PLAIN, plain.folder / "Snakefile")
+        for script in (plain.folder / "workflow/scripts").iterdir():
+            script.write_text(BORROWED)
+        plain.run("--quiet")
+    if not checked.folder.exists():
+        shutil.copytree(plain.folder, checked.folder)
+        checked.write("Snakefile", f"{CHECKED}\n{PLAIN.read_text()}")
+    return {"Serpens": ours, "Snakemake": plain, "Snakemake, configuration checked": checked}
 
 
 def cpu_seconds(space: Workspace) -> float:
