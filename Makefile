@@ -45,6 +45,20 @@ benchmark: .venv/test .venv/benchmark
 	.venv/bin/python benchmarks/training.py
 	.venv/bin/python benchmarks/run.py
 
+# which jobs run after an edit, against plain Snakemake and DVC; half an hour
+benchmark-reruns: .venv/test .venv-dvc/dvc
+	.venv/bin/python benchmarks/reruns/compare.py --dvc .venv-dvc/bin/dvc
+
+# what it costs to find that nothing is to be done; the first time it makes a thousand jobs
+benchmark-planning: .venv/test
+	.venv/bin/python benchmarks/planning.py
+
+# DVC needs other versions of some libraries, so it lives apart
+.venv-dvc/dvc: requirements/dvc.lock
+	$(PYTHON) -m venv .venv-dvc
+	.venv-dvc/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 	  { echo "Serpens needs Python 3.11; $(PYTHON) is $$($(PYTHON) --version 2>&1): run make PYTHON=python3.11"; exit 1; }
@@ -57,4 +71,4 @@ benchmark: .venv/test .venv/benchmark
 .venv/test: .venv/core
 .venv/benchmark: .venv/core
 
-.PHONY: run setup why verify test test-full check generate benchmark
+.PHONY: run setup why verify test test-full check generate benchmark benchmark-reruns benchmark-planning

@@ -53,3 +53,9 @@ def test_broken_json_says_what_to_do(tmp_path):
 def test_rows_become_csv_with_empty_fields_for_none(tmp_path):
     io.write_rows(tmp_path / "a.csv", [{"a": 1, "b": None}, {"a": "x,y", "b": 0.5}])
     assert (tmp_path / "a.csv").read_text() == 'a,b\n1,\n"x,y",0.5\n'
+
+
+def test_a_table_without_rows_keeps_its_columns(tmp_path):
+    io.write_rows(tmp_path / "a.csv", [], columns=["a", "b"])
+    assert (tmp_path / "a.csv").read_text() == "a,b\n"
+    assert io.read_rows(tmp_path / "a.csv") == []

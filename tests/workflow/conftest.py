@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+# How Snakemake announces a job, in a dry run and in a real one.
+ANNOUNCED = re.compile(r"^(?:local)?(?:rule|checkpoint) (?P<rule>\w+):\n(?P<details>(?:    .*\n)*)", re.MULTILINE)
+WILDCARDS = re.compile(r"^    wildcards: (.*)$", re.MULTILINE)
 
 
 class Project:
@@ -22,13 +26,17 @@ class Project:
         path.write_text(text)
         return path
 
-    def snakemake(self, *arguments: str, config: str = "mine.yaml", snakefile: Path = ROOT / "Snakefile"):
-        command = [sys.executable, "-m", "snakemake", "-s", str(snakefile), "--cores", "2", *arguments]
+    def snakemake(
+        self, *arguments: str, config: str = "mine.yaml", snakefile: Path = ROOT / "Snakefile", cores: int = 2
+    ):
+        command = [sys.executable, "-m", "snakemake", "-s", str(snakefile), "--cores", str(cores), *arguments]
         if config:
             command += ["--configfile", config]
-        return subprocess.run(
-            command, cwd=self.folder, capture_output=True, text=True, env=os.environ | {"PYTHONWARNINGS": "default"}
-        )
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=self.environment())
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment that Snakemake runs in."""
+        return os.environ | {"PYTHONWARNINGS": "default"}
 
     def run(self, *arguments: str, **options):
         done = self.snakemake(*arguments, **options)
@@ -37,12 +45,18 @@ class Project:
 
     def jobs(self, *arguments: str, **options) -> list[str]:
         """Return the rules of the jobs that a dry run would start."""
-        done = self.run("-n", *arguments, **options)
-        return [
-            line.split()[1].rstrip(":")
-            for line in done.stdout.splitlines()
-            if line.startswith(("rule ", "localrule ", "checkpoint "))
-        ]
+        return [rule for rule, _ in announced(self.run("-n", *arguments, **options))]
+
+
+def announced(done) -> list[tuple[str, dict[str, str]]]:
+    """Return rule and wildcards of each job that Snakemake says it runs, or would run."""
+    return [
+        (
+            match["rule"],
+            dict(pair.split("=") for words in WILDCARDS.findall(match["details"]) for pair in words.split(", ")),
+        )
+        for match in ANNOUNCED.finditer(done.stdout + done.stderr)
+    ]
 
 
 @pytest.fixture(scope="session")

@@ -20,5 +20,6 @@ with script_run(snakemake) as run:
     made = report.make(run.settings, folder)
     for stem, svg in made.figures.items():
         io.write_text(folder.root / f"figures/{stem}.svg", svg)
-        io.write_rows(folder.root / f"tables/{stem}.csv", made.tables[stem].to_dict("records"))
+        table = made.tables[stem]
+        io.write_rows(folder.root / f"tables/{stem}.csv", table.to_dict("records"), columns=list(table))
     io.write_text(snakemake.output.html, made.html)

@@ -118,10 +118,16 @@ def write_columns(path: PathLike, columns: "Mapping[str, NDArray[Any]]") -> None
     write_arrow(path, pa.table(dict(columns)))
 
 
-def write_rows(path: PathLike, rows: Sequence[Mapping[str, object]]) -> None:
-    """Write rows with the same keys as CSV, for R and spreadsheets; None becomes an empty field."""
+def write_rows(path: PathLike, rows: Sequence[Mapping[str, object]], columns: Sequence[str] = ()) -> None:
+    """Write rows with the same keys as CSV, for R and spreadsheets; None becomes an empty field.
+
+    Parameters
+    ----------
+    columns
+        The keys, where there may be no row to tell them.
+    """
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+        writer = csv.DictWriter(file, fieldnames=columns or list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 
