@@ -28,5 +28,11 @@ rule train:
         * attempt,
     params:
         settings=depends_on(settings.train),
+        # no output: Snakemake would delete it with the job that died
+        checkpoints=of_study(f"checkpoints/{RUN}"),
+        # as a function of resources it is no reason to train again
+        checkpoint_seconds=lambda w, resources: PROJECT.studies[
+            w.study
+        ].resources.checkpoint_seconds,
     script:
         "../scripts/train.py"

@@ -41,6 +41,10 @@ class StudyFolder(NamedTuple):
         """Predictions of a run for its test rows."""
         return self.root / "predictions" / f"{run.stem}.parquet"
 
+    def checkpoints(self, run: Run) -> Path:
+        """Folder of what a training keeps while it runs; below it one folder for each key, and the lock."""
+        return self.root / "checkpoints" / run.stem
+
     def record(self, rule: str, run: Run | None = None) -> Path:
         """What a job was made from, took and used."""
         return self.root / "records" / (f"{rule}/{run.stem}.json" if run else f"{rule}.json")

@@ -1,24 +1,28 @@
 """The frame around every script of the workflow: its settings, its log, its errors and its record."""
 
+import hashlib
 import json
 import logging
+import math
 import shutil
 import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from serpens import io, provenance
-from serpens.errors import SerpensError
+from serpens.errors import LockLostError, SerpensError
 
 if TYPE_CHECKING:
     from snakemake.script import Snakemake
 
 logger = logging.getLogger("serpens")
+
+Held = TypeVar("Held")
 
 
 @dataclass(frozen=True)
@@ -29,12 +33,32 @@ class Job:
     ----------
     settings
         The part of the study that the rule depends on.
+    inputs
+        Paths of the files that the job reads.
+    deadline
+        When the job's time ends, by ``time.monotonic``; infinite without a limit.
     facts
         Entries that the script adds to its own record, such as the device it used.
+    held
+        What is given back after the record is written, or at failure.
     """
 
     settings: dict[str, Any]
+    inputs: tuple[str, ...]
+    deadline: float
+    held: ExitStack
     facts: dict[str, Any] = field(default_factory=dict)
+
+    # PLACEHOLDER until the job's key comes from its record: settings and input content, no code and no libraries yet
+    @property
+    def key(self) -> str:
+        """What the job is made from, as 64 hexadecimal digits."""
+        made_from = {"settings": self.settings, "inputs": {path: io.sha256(path) for path in self.inputs}}
+        return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
+
+    def hold(self, context: AbstractContextManager[Held]) -> Held:
+        """Enter a context until the job is recorded, so that a kill before that finds it as it was."""
+        return self.held.enter_context(context)
 
 
 @contextmanager
@@ -53,16 +77,23 @@ def script_run(snakemake: "Snakemake") -> Iterator[Job]:
         each.addHandler(handler)
     start, clock = provenance.now(), time.perf_counter()
     try:
-        job = Job(json.loads(snakemake.params.settings))
-        yield job
-        seconds = time.perf_counter() - clock
-        _write_record(snakemake, job, start=start, seconds=seconds)
+        with ExitStack() as held:
+            job = Job(
+                settings=json.loads(snakemake.params.settings),
+                inputs=tuple(map(str, snakemake.input)),
+                deadline=time.monotonic() + 60 * snakemake.resources.get("runtime", math.inf),
+                held=held,
+            )
+            yield job
+            seconds = time.perf_counter() - clock + job.facts.pop("earlier_seconds", 0.0)
+            _write_record(snakemake, job, start=start, seconds=seconds)
         logger.info("done in %.1f s", seconds)
     except Exception as err:  # reported, and the job fails: nothing goes on
         if not isinstance(err, SerpensError):
             logger.info("%s", "".join(traceback.format_exception(err)).rstrip())
         handler.setFormatter(logging.Formatter("%(message)s"))
-        _fail(snakemake, f"{type(err).__name__}: {err}")
+        # who lost its lock may not touch what is another's now
+        _fail(snakemake, f"{type(err).__name__}: {err}", outputs=not isinstance(err, LockLostError))
     finally:
         for each in loggers:
             each.removeHandler(handler)
@@ -73,7 +104,7 @@ def _write_record(snakemake: "Snakemake", job: Job, *, start: str, seconds: floa
     written = provenance.record(
         rule=snakemake.rule,
         wildcards=dict(snakemake.wildcards.items()),
-        inputs=[str(path) for path in snakemake.input],
+        inputs=list(job.inputs),
         settings=job.settings,
         threads=snakemake.threads,
         start=start,
@@ -82,9 +113,9 @@ def _write_record(snakemake: "Snakemake", job: Job, *, start: str, seconds: floa
     io.write_json(snakemake.output.record, written | job.facts)
 
 
-def _fail(snakemake: "Snakemake", message: str) -> None:
-    """Leave nothing half-written, say why as the last line of the log and on the terminal, and exit."""
-    for path in map(Path, snakemake.output):
+def _fail(snakemake: "Snakemake", message: str, *, outputs: bool) -> None:
+    """Remove the job's outputs, say why as the last line of the log and on the terminal, and exit."""
+    for path in map(Path, snakemake.output if outputs else ()):
         if path.is_dir():
             shutil.rmtree(path)
         else:

@@ -1,10 +1,11 @@
 """The training loop: batches, loss, step, early stopping on validation rows. All chance comes from the seed."""
 
 import copy
+import logging
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,7 +16,12 @@ from serpens import losses
 from serpens.data import Examples, Problem
 from serpens.errors import DataError
 from serpens.optimizers import Flat, Optimizer, learning_rate_at
-from serpens.trainingstate import Best, History, TrainingState, own_chance
+from serpens.trainingstate import Best, History, TrainingState, name_of, own_chance
+
+if TYPE_CHECKING:
+    from serpens.checkpoints import Checkpoints
+
+logger = logging.getLogger(__name__)
 
 # Rows in one pass when nothing is learned.
 PREDICT_ROWS = 8192
@@ -34,6 +40,7 @@ def fit_network(
     seed: int,
     device: str = "cpu",
     progress: Progress | None = None,
+    checkpoints: "Checkpoints | None" = None,
 ) -> tuple[nn.Module, History]:
     """Train a network and return it as it was in its best epoch, with the history of all.
 
@@ -47,17 +54,21 @@ def fit_network(
         ``weight_decay``, ``momentum``, ``class_weights``.
     seed
         Fixes initial weights, order of batches, dropout and augmentation.
+    checkpoints
+        Where an earlier attempt left off, and what keeps the state of this one, already open.
 
     Raises
     ------
     DataError
         If the loss is not finite.
+    TrainingStoppedError, LockLostError
+        From ``checkpoints``.
     """
     with own_chance(seed, torch.device(device)):
         network = build(problem, **settings).to(device)
         # batches have a generator of their own: a model with more dropout sees the same batches
         order = torch.Generator().manual_seed(seed)
-        return _train(network, problem, train, validation, training, order, progress)
+        return _train(network, problem, train, validation, training, order, progress, checkpoints)
 
 
 def _train(
@@ -68,6 +79,7 @@ def _train(
     training: Mapping[str, Any],
     order: torch.Generator,
     progress: Progress | None,
+    checkpoints: "Checkpoints | None",
 ) -> tuple[nn.Module, History]:
     flat = Flat(network)
     device = flat.vector.device
@@ -88,9 +100,11 @@ def _train(
         schedule=training["schedule"],
     )
     now = TrainingState(network, optimizer, order, n_batches, total=torch.zeros((), device=device))
+    if checkpoints is not None:
+        _go_on(now, checkpoints)
     while now.epoch <= max_epochs:
         network.train()
-        shuffled = torch.randperm(n, generator=order).to(device)
+        shuffled = now.shuffle(n)
         while now.batch < n_batches:
             rows = shuffled[now.batch * size : (now.batch + 1) * size]
             loss = loss_of(
@@ -103,6 +117,8 @@ def _train(
             optimizer.step(rate_at(now.step))
             now.total += loss.detach() * len(rows)
             now.batch += 1
+            if checkpoints is not None and checkpoints.due():
+                checkpoints.save(now.kept())
         train_loss, rate = float(now.total) / n, rate_at(now.step - 1)
         validation_loss = _loss(network, loss_of, validation, device)
         _check(train_loss, now.epoch, rate)
@@ -116,6 +132,27 @@ def _train(
         now.next_epoch()
     network.load_state_dict(now.best.state)
     return network.eval(), now.history
+
+
+def _go_on(now: TrainingState, checkpoints: "Checkpoints") -> None:
+    """Take up a training where an earlier attempt left it."""
+    state = checkpoints.latest()
+    if state is None:
+        return
+    made_on, here = state.facts["device"], name_of(now.device)
+    if made_on != here:
+        checkpoints.discard(f"they were made on {made_on}, this is {here}, and the two round differently")
+        return
+    try:
+        now.restore(state)
+    except (KeyError, RuntimeError) as err:
+        msg = (
+            f"the checkpoint in {checkpoints.folder} must fit the network, and does not ({err}): something that the "
+            "network is made of changed without the workflow seeing it. The checkpoint is removed: run again to start "
+            "anew"
+        )
+        raise DataError(msg) from err
+    logger.info("going on in epoch %d after step %d", now.epoch, now.step)
 
 
 def predict(network: nn.Module, X: NDArray[np.float32]) -> NDArray[np.float64]:
