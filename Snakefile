@@ -11,9 +11,9 @@ from pathlib import Path
 HERE = Path(workflow.current_basedir.get_path_or_uri(secret_free=False))
 sys.path.insert(0, str(HERE / "workflow"))
 
-from serpens import configfile, environment, owner
+from serpens import configfile, environment, occupancy
 from serpens.errors import SerpensError
-from serpens.layout import LOCKS, OWNER
+from serpens.layout import LOCKS, RUNNING
 
 try:
     environment.check()
@@ -27,12 +27,12 @@ except SerpensError as err:
     raise WorkflowError(str(err)) from None
 
 
-if workflow.is_main_process and (found := owner.release_dead(OWNER, LOCKS)):
+if workflow.is_main_process and (found := occupancy.release_dead(RUNNING, LOCKS)):
     logger.warning(found)
 
 
 onstart:
-    owner.occupy(OWNER)
+    occupancy.occupy(RUNNING)
 
 
 include: "workflow/rules/common.smk"

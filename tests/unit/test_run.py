@@ -32,6 +32,7 @@ def job(tmp_path):
         params=Named(settings=json.dumps({"target": "y"})),
         log=Named(log=str(tmp_path / "job.log")),
         threads=1,
+        resources={},
     )
 
 

@@ -85,6 +85,7 @@ KEYS = {
     "resources.gpu": (BASE, 0, ""),
     "resources.mem_mb": (BASE, 1, ""),
     "resources.runtime": (BASE, 1, ""),
+    "resources.checkpoint_seconds": (BASE, 1.0, ""),
 }
 MODEL_KEYS = {
     "family": "mlp",

@@ -1,5 +1,7 @@
 """The training loop and its parts, against torch's own and against formulas."""
 
+import random
+
 import numpy as np
 import pytest
 import torch
@@ -150,10 +152,28 @@ def test_more_dropout_sees_the_same_batches():
 
 
 def test_the_worlds_chance_is_left_alone():
-    torch.manual_seed(3)
-    before = torch.random.get_rng_state()
+    def draws():
+        return torch.rand(1).item(), np.random.rand(), random.random()  # noqa: NPY002 - old code draws so
+
+    def seeded():
+        torch.manual_seed(3)
+        np.random.seed(3)  # noqa: NPY002 - old code draws so
+        random.seed(3)
+
+    seeded()
+    expected = draws()
+    seeded()
     fit(settings={"dropout": 0.5})
-    assert torch.equal(torch.random.get_rng_state(), before)
+    assert draws() == expected
+
+
+def test_a_network_of_ones_own_may_draw_from_numpy_and_python():
+    class Noisy(nn.Linear):
+        def forward(self, x):
+            return super().forward(x + np.random.normal() + random.random())  # noqa: NPY002 - old code draws so
+
+    one, other = (fit(build=lambda problem: Noisy(4, 1))[1] for _ in range(2))
+    assert one.train_loss == other.train_loss
 
 
 def test_a_loss_that_is_not_finite_stops_training():

@@ -163,7 +163,7 @@ def test_two_runs_at_once_do_not_meet(project):
     ]
     first = subprocess.Popen(command, cwd=project.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     deadline = time.monotonic() + 60
-    while not (project.folder / ".snakemake/serpens/owner.json").exists():
+    while not (project.folder / ".snakemake/serpens/running/lock").exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)
     second = project.snakemake()

@@ -33,5 +33,10 @@ rule train:
         * attempt,
     params:
         settings=settings_of("train"),
+        # no output: Snakemake would delete it with the job that died
+        checkpoints=of_study(f"checkpoints/{RUN}"),
+        checkpoint_seconds=lambda w: PROJECT.studies[
+            w.study
+        ].resources.checkpoint_seconds,
     script:
         "../scripts/train.py"

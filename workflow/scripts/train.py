@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from serpens import io, stages
 from serpens.artefacts import Schema
+from serpens.checkpoints import Checkpoints
 from serpens.run import script_run
 
 if TYPE_CHECKING:
@@ -12,8 +13,18 @@ if TYPE_CHECKING:
 with script_run(snakemake) as run:
     schema = Schema.read(snakemake.input.schema)
     train, validation = (io.read_columns(snakemake.input[part]) for part in ("train", "validation"))
-    fitted = stages.train(run.settings, schema, train, validation, gpus=snakemake.resources.gpu)
+    checkpoints = run.hold(
+        Checkpoints(
+            snakemake.params.checkpoints,
+            run.key[:16],
+            every_seconds=snakemake.params.checkpoint_seconds,
+            deadline=run.deadline,
+        )
+    )
+    fitted = stages.train(
+        run.settings, schema, train, validation, gpus=snakemake.resources.gpu, checkpoints=checkpoints
+    )
     io.write_arrays(snakemake.output.weights, fitted.model.state())
     io.write_columns(snakemake.output.history, fitted.history)
     stages.describe(run.settings, schema, fitted).write(snakemake.output.description)
-    run.facts["device"] = fitted.device
+    run.facts |= {"device": fitted.device, "earlier_seconds": checkpoints.earlier_seconds}

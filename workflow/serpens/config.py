@@ -20,6 +20,7 @@ from serpens.configtypes import (
     Level,
     LocalPath,
     Name,
+    NotNegative,
     Positive,
     Real,
     Section,
@@ -265,6 +266,9 @@ class Resources(Section):
     """Memory, in MB."""
     runtime: Count | None = None
     """Time limit, in minutes."""
+    checkpoint_seconds: NotNegative = 60.0
+    """Seconds between two checkpoints of a training, from which it goes on when it was killed; more when saving
+    takes over 2 % of them. 0 saves after every step."""
 
 
 class Study(Section):

@@ -3,7 +3,9 @@
     SerpensError
     ├── ConfigurationError    config.yaml is wrong: stops before any job
     ├── DataError             the data are wrong: stops the job that reads them
-    └── EnvironmentFaultError the machine lacks what Serpens needs
+    ├── EnvironmentFaultError the machine lacks what Serpens needs
+    ├── TrainingStoppedError  a signal stopped a training; its state is kept
+    └── LockLostError         another process works on the same outputs now
 
 A message says what must hold, what was found, where, and what to do about it.
 """
@@ -26,6 +28,14 @@ class DataError(SerpensError):
 
 class EnvironmentFaultError(SerpensError):
     """The machine lacks something: a version, a library, a device."""
+
+
+class TrainingStoppedError(SerpensError):
+    """A signal asked a training to stop; run again, and it goes on."""
+
+
+class LockLostError(SerpensError):
+    """Another process took over what this one worked on; outputs are not this one's to write or delete any more."""
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:

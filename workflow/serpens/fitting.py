@@ -15,6 +15,8 @@ from serpens.families import FAMILIES
 if TYPE_CHECKING:
     from torch import nn
 
+    from serpens.checkpoints import Checkpoints
+
 # Seconds between two lines of the log.
 LOG_EVERY = 2.0
 
@@ -67,6 +69,7 @@ def fit(
     seed: int,
     gpus: int = 0,
     progress: Callable[[int, int, float, float], None] | None = None,
+    checkpoints: "Checkpoints | None" = None,
 ) -> Fitted:
     """Fit a model of a family.
 
@@ -80,6 +83,8 @@ def fit(
         GPUs that the job was given; 0 trains on the CPU.
     progress
         Called with epoch, most epochs, training and validation loss.
+    checkpoints
+        Where a network's training keeps its state; opened here. Other families learn in one go and need none.
     """
     architecture = {"family": family, "settings": dict(settings), "problem": asdict(problem)}
     module = FAMILIES[family].load()
@@ -90,6 +95,8 @@ def fit(
     from serpens import training as loop
 
     device = loop.choose_device(gpus)
+    if checkpoints is not None:
+        checkpoints.open()
     network, history = loop.fit_network(
         module.build,
         problem,
@@ -100,7 +107,10 @@ def fit(
         seed=seed,
         device=device,
         progress=progress,
+        checkpoints=checkpoints,
     )
+    if checkpoints is not None:
+        checkpoints.check()
     return Fitted(Network(network, problem), history.columns(), architecture, device)
 
 
@@ -158,10 +168,13 @@ class EpochLog:
         self.logger = logger
         self.start = time.monotonic()
         self.last = -LOG_EVERY
+        self.first: int | None = None
 
     def __call__(self, epoch: int, max_epochs: int, train_loss: float, validation_loss: float) -> None:
         """Log the epoch if it is the last one, or some time has gone by."""
         elapsed = time.monotonic() - self.start
+        if self.first is None:  # not 1 when an earlier attempt did the first ones
+            self.first = epoch
         if elapsed - self.last < LOG_EVERY and epoch < max_epochs:
             return
         self.last = elapsed
@@ -171,7 +184,7 @@ class EpochLog:
             max_epochs,
             train_loss,
             validation_loss,
-            elapsed / epoch * (max_epochs - epoch),
+            elapsed / (epoch - self.first + 1) * (max_epochs - epoch),
         )
 
 

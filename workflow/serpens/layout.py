@@ -7,7 +7,7 @@ from typing import NamedTuple
 CODE_CACHE = Path(".snakemake/serpens/code.json")
 CONTENT_CACHE = Path(".snakemake/serpens/contents.json")
 # Which process runs the workflow here, and the locks that Snakemake holds meanwhile.
-OWNER = Path(".snakemake/serpens/owner.json")
+RUNNING = Path(".snakemake/serpens/running")
 LOCKS = Path(".snakemake/locks")
 # Figures that every report draws, each with the table of the same stem beside it.
 FIGURES = ("distributions", "models", "predictions", "errors", "learning", "cost")
@@ -46,6 +46,10 @@ class StudyFolder(NamedTuple):
     def predictions(self, run: Run) -> Path:
         """Predictions of a run for its test rows."""
         return self.root / "predictions" / f"{run.stem}.parquet"
+
+    def checkpoints(self, run: Run) -> Path:
+        """Folder of what a training keeps while it runs; below it one folder for each key, and the lock."""
+        return self.root / "checkpoints" / run.stem
 
     def record(self, rule: str, run: Run | None = None) -> Path:
         """What a job was made from, took and used."""

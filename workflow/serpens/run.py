@@ -2,24 +2,27 @@
 
 import json
 import logging
+import math
 import shutil
 import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from serpens import codedigest, io, provenance
-from serpens.errors import SerpensError
+from serpens.errors import LockLostError, SerpensError
 from serpens.layout import CODE_CACHE
 
 if TYPE_CHECKING:
     from snakemake.script import Snakemake
 
 logger = logging.getLogger("serpens")
+
+Held = TypeVar("Held")
 
 
 @dataclass(frozen=True)
@@ -32,13 +35,23 @@ class Job:
         The part of the study that the rule depends on.
     key
         sha256 of what the job is made from: data, code, settings and libraries.
+    deadline
+        When the job's time ends, by ``time.monotonic``; infinite without a limit.
     facts
         Entries that the script adds to its own record, such as the device it used.
+    held
+        What is given back after the record is written, or at failure.
     """
 
     settings: dict[str, Any]
     key: str
+    deadline: float
+    held: ExitStack
     facts: dict[str, Any] = field(default_factory=dict)
+
+    def hold(self, context: AbstractContextManager[Held]) -> Held:
+        """Enter a context until the job is recorded, so that a kill before that finds it as it was."""
+        return self.held.enter_context(context)
 
 
 @contextmanager
@@ -58,16 +71,23 @@ def script_run(snakemake: "Snakemake") -> Iterator[Job]:
     start, clock = provenance.now(), time.perf_counter()
     try:
         origin = _origin(snakemake)
-        job = Job(dict(origin.settings), origin.key)
-        yield job
-        seconds = time.perf_counter() - clock
-        _write_record(snakemake, job, origin, start=start, seconds=seconds)
+        with ExitStack() as held:
+            job = Job(
+                settings=dict(origin.settings),
+                key=origin.key,
+                deadline=time.monotonic() + 60 * snakemake.resources.get("runtime", math.inf),
+                held=held,
+            )
+            yield job
+            seconds = time.perf_counter() - clock + job.facts.pop("earlier_seconds", 0.0)
+            _write_record(snakemake, job, origin, start=start, seconds=seconds)
         logger.info("done in %.1f s", seconds)
     except Exception as err:  # reported, and the job fails: nothing goes on
         if not isinstance(err, SerpensError):
             logger.info("%s", "".join(traceback.format_exception(err)).rstrip())
         handler.setFormatter(logging.Formatter("%(message)s"))
-        _fail(snakemake, f"{type(err).__name__}: {err}")
+        # who lost its lock may not touch what is another's now
+        _fail(snakemake, f"{type(err).__name__}: {err}", outputs=not isinstance(err, LockLostError))
     finally:
         for each in loggers:
             each.removeHandler(handler)
@@ -100,9 +120,9 @@ def _write_record(snakemake: "Snakemake", job: Job, origin: provenance.Origin, *
     io.write_json(snakemake.output.record, written | job.facts)
 
 
-def _fail(snakemake: "Snakemake", message: str) -> None:
-    """Leave nothing half-written, say why as the last line of the log and on the terminal, and exit."""
-    for path in map(Path, snakemake.output):
+def _fail(snakemake: "Snakemake", message: str, *, outputs: bool) -> None:
+    """Remove the job's outputs, say why as the last line of the log and on the terminal, and exit."""
+    for path in map(Path, snakemake.output if outputs else ()):
         if path.is_dir():
             shutil.rmtree(path)
         else:

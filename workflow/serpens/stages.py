@@ -21,6 +21,7 @@ from serpens.layout import Run, StudyFolder
 if TYPE_CHECKING:
     import pandas as pd
 
+    from serpens.checkpoints import Checkpoints
     from serpens.cleaning import Cleaned
     from serpens.fitting import Fitted
     from serpens.sources import Collected
@@ -140,7 +141,15 @@ def prepare(schema: Schema, part: Columns, past: Columns | None = None) -> Prepa
     return series.prepare(schema, part, past) if schema.series else features.prepare(schema, part)
 
 
-def train(settings: Settings, schema: Schema, train_rows: Columns, validation_rows: Columns, *, gpus: int) -> "Fitted":
+def train(
+    settings: Settings,
+    schema: Schema,
+    train_rows: Columns,
+    validation_rows: Columns,
+    *,
+    gpus: int,
+    checkpoints: "Checkpoints | None" = None,
+) -> "Fitted":
     """Train one model; validation rows decide when to stop, and among a family's own settings."""
     from serpens import fitting
 
@@ -155,6 +164,7 @@ def train(settings: Settings, schema: Schema, train_rows: Columns, validation_ro
         seed=settings["seed"],
         progress=fitting.EpochLog(logger),
         gpus=gpus,
+        checkpoints=checkpoints,
     )
 
 

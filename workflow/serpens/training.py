@@ -1,10 +1,11 @@
 """The training loop: batches, loss, step, early stopping on validation rows. All chance comes from the seed."""
 
 import copy
+import logging
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,41 +16,17 @@ from serpens import losses
 from serpens.data import Examples, Problem
 from serpens.errors import DataError
 from serpens.optimizers import Flat, Optimizer, learning_rate_at
+from serpens.trainingstate import Best, History, TrainingState, name_of, own_chance
+
+if TYPE_CHECKING:
+    from serpens.checkpoints import Checkpoints
+
+logger = logging.getLogger(__name__)
 
 # Rows in one pass when nothing is learned.
 PREDICT_ROWS = 8192
 
 Progress = Callable[[int, int, float, float], None]
-
-
-@dataclass
-class History:
-    """Losses and learning rate of each epoch."""
-
-    epoch: list[int] = field(default_factory=list)
-    train_loss: list[float] = field(default_factory=list)
-    validation_loss: list[float] = field(default_factory=list)
-    learning_rate: list[float] = field(default_factory=list)
-
-    def append(self, epoch: int, train_loss: float, validation_loss: float, learning_rate: float) -> None:
-        """Add an epoch."""
-        self.epoch.append(epoch)
-        self.train_loss.append(train_loss)
-        self.validation_loss.append(validation_loss)
-        self.learning_rate.append(learning_rate)
-
-    def columns(self) -> dict[str, NDArray[Any]]:
-        """Return the history as arrays."""
-        return {name: np.array(values) for name, values in vars(self).items()}
-
-
-@dataclass
-class Best:
-    """The best epoch so far, by validation loss."""
-
-    epoch: int = 0
-    loss: float = math.inf
-    state: dict[str, Tensor] = field(default_factory=dict)
 
 
 def fit_network(
@@ -63,6 +40,7 @@ def fit_network(
     seed: int,
     device: str = "cpu",
     progress: Progress | None = None,
+    checkpoints: "Checkpoints | None" = None,
 ) -> tuple[nn.Module, History]:
     """Train a network and return it as it was in its best epoch, with the history of all.
 
@@ -76,19 +54,21 @@ def fit_network(
         ``weight_decay``, ``momentum``, ``class_weights``.
     seed
         Fixes initial weights, order of batches, dropout and augmentation.
+    checkpoints
+        Where an earlier attempt left off, and what keeps the state of this one, already open.
 
     Raises
     ------
     DataError
         If the loss is not finite.
+    TrainingStoppedError, LockLostError
+        From ``checkpoints``.
     """
-    devices = [torch.device(device)] if device.startswith("cuda") else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
+    with own_chance(seed, torch.device(device)):
         network = build(problem, **settings).to(device)
         # batches have a generator of their own: a model with more dropout sees the same batches
         order = torch.Generator().manual_seed(seed)
-        return _train(network, problem, train, validation, training, order, progress)
+        return _train(network, problem, train, validation, training, order, progress, checkpoints)
 
 
 def _train(
@@ -99,6 +79,7 @@ def _train(
     training: Mapping[str, Any],
     order: torch.Generator,
     progress: Progress | None,
+    checkpoints: "Checkpoints | None",
 ) -> tuple[nn.Module, History]:
     flat = Flat(network)
     device = flat.vector.device
@@ -111,18 +92,21 @@ def _train(
         class_weight = losses.balanced(y, problem.n_outputs)
         weight = class_weight if weight is None else weight * class_weight
     n, size, max_epochs = len(X), training["batch_size"], training["max_epochs"]
-    starts = range(0, n, size)
-    history, best = History(), Best()
-    for epoch in range(1, max_epochs + 1):
+    n_batches = math.ceil(n / size)
+    rate_at = partial(
+        learning_rate_at,
+        n_steps=max_epochs * n_batches,
+        peak=training["learning_rate"],
+        schedule=training["schedule"],
+    )
+    now = TrainingState(network, optimizer, order, n_batches, total=torch.zeros((), device=device))
+    if checkpoints is not None:
+        _go_on(now, checkpoints)
+    while now.epoch <= max_epochs:
         network.train()
-        shuffled = torch.randperm(n, generator=order).to(device)
-        total = torch.zeros((), device=device)
-        for batch, start in enumerate(starts):
-            rows = shuffled[start : start + size]
-            step = (epoch - 1) * len(starts) + batch
-            rate = learning_rate_at(
-                step, max_epochs * len(starts), peak=training["learning_rate"], schedule=training["schedule"]
-            )
+        shuffled = now.shuffle(n)
+        while now.batch < n_batches:
+            rows = shuffled[now.batch * size : (now.batch + 1) * size]
             loss = loss_of(
                 network(X.index_select(0, rows)),
                 y.index_select(0, rows),
@@ -130,20 +114,45 @@ def _train(
             )
             flat.gradient.zero_()
             loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step(rate)
-            total += loss.detach() * len(rows)
-        train_loss = float(total) / n
+            optimizer.step(rate_at(now.step))
+            now.total += loss.detach() * len(rows)
+            now.batch += 1
+            if checkpoints is not None and checkpoints.due():
+                checkpoints.save(now.kept())
+        train_loss, rate = float(now.total) / n, rate_at(now.step - 1)
         validation_loss = _loss(network, loss_of, validation, device)
-        _check(train_loss, epoch, rate)
-        history.append(epoch, train_loss, validation_loss, rate)
+        _check(train_loss, now.epoch, rate)
+        now.history.append(now.epoch, train_loss, validation_loss, rate)
         if progress is not None:
-            progress(epoch, max_epochs, train_loss, validation_loss)
-        if validation_loss < best.loss:
-            best = Best(epoch, validation_loss, copy.deepcopy(network.state_dict()))
-        elif training["schedule"] == "constant" and epoch - best.epoch >= training["patience"]:
+            progress(now.epoch, max_epochs, train_loss, validation_loss)
+        if validation_loss < now.best.loss:
+            now.best = Best(now.epoch, validation_loss, copy.deepcopy(network.state_dict()))
+        elif training["schedule"] == "constant" and now.epoch - now.best.epoch >= training["patience"]:
             break
-    network.load_state_dict(best.state)
-    return network.eval(), history
+        now.next_epoch()
+    network.load_state_dict(now.best.state)
+    return network.eval(), now.history
+
+
+def _go_on(now: TrainingState, checkpoints: "Checkpoints") -> None:
+    """Take up a training where an earlier attempt left it."""
+    state = checkpoints.latest()
+    if state is None:
+        return
+    made_on, here = state.facts["device"], name_of(now.device)
+    if made_on != here:
+        checkpoints.discard(f"they were made on {made_on}, this is {here}, and the two round differently")
+        return
+    try:
+        now.restore(state)
+    except (KeyError, RuntimeError) as err:
+        msg = (
+            f"the checkpoint in {checkpoints.folder} must fit the network, and does not ({err}): something that the "
+            "network is made of changed without the workflow seeing it. The checkpoint is removed: run again to start "
+            "anew"
+        )
+        raise DataError(msg) from err
+    logger.info("going on in epoch %d after step %d", now.epoch, now.step)
 
 
 def predict(network: nn.Module, X: NDArray[np.float32]) -> NDArray[np.float64]:
