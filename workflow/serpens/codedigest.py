@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from serpens import io
-from serpens.families import FAMILIES
+from serpens.families import FAMILIES, NETWORKS
 from serpens.simulators.registry import SIMULATORS
 
 WORKFLOW = Path(__file__).resolve().parents[1]
@@ -82,19 +82,20 @@ def roots(rule: str, settings: Mapping[str, Any]) -> set[Place]:
     """Return what a rule's settings load by name: its script, model families, a simulator, the user's own code."""
     found = {Place(str(WORKFLOW / f"scripts/{script}.py"), WHOLE) for script in TOGETHER.get(rule, (rule,))}
     if rule == "train":
-        found |= _family(settings["family"], settings["settings"].get("path"))
+        found |= _family(settings["family"], settings["settings"].get("path"), "fit")
     elif rule == "evaluate":
         for name, family in settings["families"].items():
-            found |= _family(family, settings["custom"].get(name))
+            found |= _family(family, settings["custom"].get(name), "Network")
     elif rule == "collect" and (simulator := settings["data"]["simulator"]):
         found.add(Place(SIMULATORS[simulator], "simulate") if simulator in SIMULATORS else _definition(simulator))
     return found
 
 
-def _family(family: str, path: str | None) -> set[Place]:
-    entry = "build" if FAMILIES[family].network else "Estimator"
+def _family(family: str, path: str | None, use: str) -> set[Place]:
+    if not FAMILIES[family].network:
+        return {Place(FAMILIES[family].module, "Estimator")}
     own = {_definition(path)} if path else set()
-    return own | {Place(FAMILIES[family].module, entry)}
+    return own | {Place(FAMILIES[family].module, "build"), Place(NETWORKS, use)}
 
 
 def _definition(text: str) -> Place:

@@ -12,6 +12,15 @@ from importlib import import_module
 from types import ModuleType
 
 
+NETWORKS = "serpens.networks"
+"""What trains and restores the networks that ``build`` makes; it imports torch, which other families do without."""
+
+
+def networks() -> ModuleType:
+    """Import what trains and restores networks."""
+    return import_module(NETWORKS)
+
+
 @dataclass(frozen=True)
 class Family:
     """Where a family lives, and what the planner must know of it without importing it.

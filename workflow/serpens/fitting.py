@@ -10,11 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serpens.data import Examples, Problem
-from serpens.families import FAMILIES
+from serpens.families import FAMILIES, networks
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from serpens.checkpoints import Checkpoints
 
 # Seconds between two lines of the log.
@@ -92,26 +90,19 @@ def fit(
         model: Predictor = module.Estimator(problem, **settings)
         model.fit(train, validation)  # type: ignore[attr-defined]
         return Fitted(model, _no_epochs(), architecture, "cpu")
-    from serpens import training as loop
-
-    device = loop.choose_device(gpus)
-    if checkpoints is not None:
-        checkpoints.open()
-    network, history = loop.fit_network(
+    network, history, device = networks().fit(
         module.build,
-        problem,
         settings,
+        problem,
         train,
         validation,
         training=training,
         seed=seed,
-        device=device,
+        gpus=gpus,
         progress=progress,
         checkpoints=checkpoints,
     )
-    if checkpoints is not None:
-        checkpoints.check()
-    return Fitted(Network(network, problem), history.columns(), architecture, device)
+    return Fitted(network, history, architecture, device)
 
 
 def restore(architecture: Mapping[str, Any], state: dict[str, NDArray[Any]]) -> Predictor:
@@ -121,44 +112,11 @@ def restore(architecture: Mapping[str, Any], state: dict[str, NDArray[Any]]) -> 
     module = family.load()
     model: Predictor
     if family.network:
-        model = Network(module.build(problem, **architecture["settings"]), problem)
+        model = networks().Network(module.build(problem, **architecture["settings"]), problem)
     else:
         model = module.Estimator(problem, **architecture["settings"])
     model.restore(state)
     return model
-
-
-class Network:
-    """A PyTorch network as a predictor."""
-
-    def __init__(self, network: "nn.Module", problem: Problem) -> None:
-        self.network = network
-        self.problem = problem
-
-    def predict(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return class probabilities or standardised values ``(n, n_outputs)``."""
-        from serpens import training as loop
-
-        outputs = loop.predict(self.network, X)
-        if self.problem.task != "classification":
-            return outputs
-        shifted = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-        return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Return weights and buffers."""
-        return {name: tensor.cpu().numpy() for name, tensor in self.network.state_dict().items()}
-
-    def restore(self, state: dict[str, NDArray[Any]]) -> None:
-        """Take back weights and buffers."""
-        import torch
-
-        self.network.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
-
-    @property
-    def parameters(self) -> int:
-        """Numbers that were learned."""
-        return sum(p.numel() for p in self.network.parameters() if p.requires_grad)
 
 
 class EpochLog:
