@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
 
-
 NETWORKS = "serpens.networks"
 """What trains and restores the networks that ``build`` makes; it imports torch, which other families do without."""
 
