@@ -196,6 +196,17 @@ def test_settings_are_told_by_their_dotted_names_whatever_the_order_of_models(tm
     assert wording.change(Change("a", "8", None)) == "8 → gone"
 
 
+def test_what_followed_from_the_data_is_no_setting_that_somebody_changed(tmp_path, truth):
+    models = {"deep": [truth], "base": [truth + 1]}
+    then = plant(tmp_path, "001", truth, models, meaningful_difference=0.1, inferred=["meaningful_difference"])
+    now = plant(tmp_path, "002", truth, models, meaningful_difference=0.2, inferred=["meaningful_difference"])
+    found = changes(then, now)
+    assert (found.settings, found.inferred) == ((), (Change("meaningful_difference", "0.1", "0.2"),))
+    # one that somebody has set by now is a setting
+    now = plant(tmp_path, "003", truth, models, meaningful_difference=0.2)
+    assert changes(then, now).settings == (Change("meaningful_difference", "0.1", "0.2"),)
+
+
 def test_code_and_libraries_are_told_by_name(tmp_path, truth):
     models = {"deep": [truth], "base": [truth + 1]}
     then = plant(tmp_path, "001", truth, models, code={"m.f": "1", "m.g": "2"}, libraries={"numpy": "2.4.5"})
