@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 from tests.unit.entries import STUDY, plant
 
-from serpens import wording
+from serpens import pages, wording
 from serpens.changes import Change, changes
 
 N = 120
@@ -248,3 +248,27 @@ def test_another_task_compares_no_scores(tmp_path, truth):
     found = changes(then, now)
     assert found.unpaired == "the task was regression and is classification"
     assert (found.scores, found.models_added, found.models_removed) == ((), ("new",), ())
+
+
+def test_the_page_names_everything_that_changed(tmp_path, truth, error):
+    then_code = {f"serpens.m.f{k}": "1" for k in range(12)}
+    now_code = dict.fromkeys(then_code, "2") | {"serpens.m.<new>": "1"}
+    then = plant(
+        tmp_path, "001", truth, {"deep": [truth + error], "gone": [truth], "base": [truth + 1]}, code=then_code
+    )
+    now = plant(
+        tmp_path,
+        "002",
+        truth,
+        {"deep": [truth + error / 2], "wide": [truth], "base": [truth + 1]},
+        code=now_code,
+        libraries={"torch": "2.13.0"},
+        data="e",
+    )
+    page = pages.render("changes.html", changes=changes(then, now), evaluation=now.evaluation)
+    assert page.count("<code>serpens.m.f") == 12
+    assert "and 4 more" in page
+    assert "<code>serpens.m.&lt;new&gt;</code>" in page
+    assert "<code>torch</code> new: 2.13.0" in page
+    assert "New: wide. No longer compared: gone." in page
+    assert 'class="yes"' in page
