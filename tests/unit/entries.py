@@ -39,7 +39,8 @@ def plant(folder, name, truth, models, /, *, rows=None, fold=None, content=None,
     home = folder / "history" / name
     home.mkdir(parents=True)
     metric, data = said.pop("metric", None), said.pop("data", "d")
-    MadeFrom(data=data, code=said.pop("code", {}), libraries=said.pop("libraries", {})).write(home / "made_from.json")
+    made = {name: said.pop(name, {}) for name in ("code", "libraries")}
+    MadeFrom(data=data, inferred=said.pop("inferred", ()), **made).write(home / "made_from.json")
     study = STUDY | said
     classes = study["classes"]
     rows = [f"r{k}" for k in range(len(truth))] if rows is None else rows

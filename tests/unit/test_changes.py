@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 from tests.unit.entries import STUDY, plant
 
-from serpens import wording
+from serpens import pages, wording
 from serpens.changes import Change, changes
 
 N = 120
@@ -196,6 +196,17 @@ def test_settings_are_told_by_their_dotted_names_whatever_the_order_of_models(tm
     assert wording.change(Change("a", "8", None)) == "8 → gone"
 
 
+def test_what_followed_from_the_data_is_no_setting_that_somebody_changed(tmp_path, truth):
+    models = {"deep": [truth], "base": [truth + 1]}
+    then = plant(tmp_path, "001", truth, models, meaningful_difference=0.1, inferred=["meaningful_difference"])
+    now = plant(tmp_path, "002", truth, models, meaningful_difference=0.2, inferred=["meaningful_difference"])
+    found = changes(then, now)
+    assert (found.settings, found.inferred) == ((), (Change("meaningful_difference", "0.1", "0.2"),))
+    # one that somebody has set by now is a setting
+    now = plant(tmp_path, "003", truth, models, meaningful_difference=0.2)
+    assert changes(then, now).settings == (Change("meaningful_difference", "0.1", "0.2"),)
+
+
 def test_code_and_libraries_are_told_by_name(tmp_path, truth):
     models = {"deep": [truth], "base": [truth + 1]}
     then = plant(tmp_path, "001", truth, models, code={"m.f": "1", "m.g": "2"}, libraries={"numpy": "2.4.5"})
@@ -237,3 +248,27 @@ def test_another_task_compares_no_scores(tmp_path, truth):
     found = changes(then, now)
     assert found.unpaired == "the task was regression and is classification"
     assert (found.scores, found.models_added, found.models_removed) == ((), ("new",), ())
+
+
+def test_the_page_names_everything_that_changed(tmp_path, truth, error):
+    then_code = {f"serpens.m.f{k}": "1" for k in range(12)}
+    now_code = dict.fromkeys(then_code, "2") | {"serpens.m.<new>": "1"}
+    then = plant(
+        tmp_path, "001", truth, {"deep": [truth + error], "gone": [truth], "base": [truth + 1]}, code=then_code
+    )
+    now = plant(
+        tmp_path,
+        "002",
+        truth,
+        {"deep": [truth + error / 2], "wide": [truth], "base": [truth + 1]},
+        code=now_code,
+        libraries={"torch": "2.13.0"},
+        data="e",
+    )
+    page = pages.render("changes.html", changes=changes(then, now), evaluation=now.evaluation)
+    assert page.count("<code>serpens.m.f") == 12
+    assert "and 4 more" in page
+    assert "<code>serpens.m.&lt;new&gt;</code>" in page
+    assert "<code>torch</code> new: 2.13.0" in page
+    assert "New: wide. No longer compared: gone." in page
+    assert 'class="yes"' in page

@@ -13,6 +13,7 @@ from serpens.artefacts import CodeRecord, Digest, Record, ResolvedStudy
 from serpens.errors import DataError
 from serpens.layout import Run, StudyFolder
 
+GIVEN = {"question": "q", "target": "y", "metric": None}
 RUNS = [Run(model, 0, 0) for model in ("deep", "base")]
 STUDY = ResolvedStudy(
     question="q",
@@ -65,7 +66,7 @@ def made(tmp_path):
                 folder.predictions(run), {"row": table["row"].to_numpy(), "truth": truth, "prediction": values}
             )
         io.write_json(folder.record("evaluate"), {"start": f"2026-11-24T15:0{shift:.0f}:00+00:00"})
-        return history.archive(folder, STUDY, {"train/a": record()}, RUNS)
+        return history.archive(folder, STUDY, GIVEN, {"train/a": record()}, RUNS)
 
     return SimpleNamespace(folder=folder, evaluated=evaluated)
 
@@ -82,6 +83,12 @@ def test_an_evaluation_is_kept_once_and_another_one_beside_it(made):
 def test_the_same_scores_of_other_data_are_another_evaluation(made):
     made.evaluated(1)
     assert made.evaluated(1, data="e").name == "002"
+
+
+def test_what_nobody_set_is_remembered_as_inferred(made):
+    inferred = made.evaluated(1).made_from.inferred
+    assert {"classes", "n_splits", "column_types"} <= set(inferred)
+    assert not {"question", "target", "metric"} & set(inferred)
 
 
 def test_going_back_to_what_was_is_a_change_too(made):
@@ -118,8 +125,8 @@ def test_a_killed_attempt_leaves_no_half_entry_and_the_next_one_clears_up(made, 
 def test_what_it_was_made_from_is_the_union_over_the_jobs():
     other = record(code=CodeRecord(sha256="t", definitions={"m.f": "2", "m.g": "3"}), libraries={"numpy": "2.4.6"})
     digest = Digest(sha256="d", rows=2, task="regression", classes=(), columns={})
-    found = history.made(digest, [record(), other])
-    assert found.data == "d"
+    found = history.made(digest, [record(), other], ["metric"])
+    assert (found.data, found.inferred) == ("d", ("metric",))
     assert found.code == {"m.f": "1, 2", "m.g": "3"}
     assert found.libraries == {"numpy": "2.4.5, 2.4.6"}
 

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 import rocrate
+from tests.workflow.browser import CHROMIUM, Browser
 
 STUDY = """
 studies:
@@ -114,6 +115,17 @@ def test_a_report_made_again_says_the_same_and_keeps_nothing_new(runs):
     assert section(runs.pages[2]) == section(runs.pages[1])
     history = runs.folder / "results/small/history"
     assert sorted(path.name for path in history.iterdir()) == ["001", "002"]
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@pytest.mark.parametrize("width", [360, 1200])
+def test_the_page_that_says_it_opens_alone_and_fits(runs, tmp_path, width):
+    with Browser(tmp_path) as browser:
+        browser.open(runs.folder / PAGE, width=width)
+        assert browser.complaints == []
+        assert browser.requests == []
+        assert browser.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_what_is_kept_is_what_was_shown(runs):

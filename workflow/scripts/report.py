@@ -14,7 +14,7 @@ with script_run(snakemake) as run:
     folder, runs = StudyFolder(Path(snakemake.output.html).parent), [Run(*each) for each in run.settings["runs"]]
     study, jobs = report.resolved(run.settings, folder), records.of_study(folder, runs)
     study.write(snakemake.output.study)
-    history.archive(folder, study, jobs, runs)
+    history.archive(folder, study, run.settings["study"], jobs, runs)
     io.write_json(snakemake.output.crate, crate.build(folder, study, jobs))
     io.write_text(snakemake.output.workflow, crate.SNAKEFILE.read_text(encoding="utf-8"))
     made = report.make(run.settings, folder)

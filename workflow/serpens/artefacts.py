@@ -354,6 +354,8 @@ class MadeFrom(Artefact):
     """The digest of each definition that a job reached; several where jobs differ."""
     libraries: dict[str, str]
     """The version of each library that the code imports; several where jobs differ."""
+    inferred: tuple[str, ...]
+    """Keys of the study that nobody set: their values followed from the data."""
 
 
 MODELS: dict[str, type[Artefact]] = {

@@ -84,6 +84,8 @@ class Changes:
         Name and time (ISO 8601, UTC) of the evaluation before.
     data
         Whether the cleaned rows, or what is known of their columns, differ.
+    settings, inferred
+        Keys of the study that somebody set, and those whose values followed from the data both times.
     models_added, models_removed
         Models that only one of the two evaluations has.
     n_paired
@@ -100,6 +102,7 @@ class Changes:
     rows: RowChanges
     columns: tuple[Change, ...]
     settings: tuple[Change, ...]
+    inferred: tuple[Change, ...]
     code: tuple[Change, ...]
     libraries: tuple[Change, ...]
     metric: str
@@ -130,13 +133,16 @@ def changes(previous: Entry, current: Entry) -> Changes:
         unpaired, pairs = "no row was tested in both evaluations with the same truth", None
     gains = _gains(previous, current, shared, pairs) if pairs is not None else {}
     metric = now.metric.name
+    differing = tuple(_nested(_comparable(previous.study), _comparable(current.study), ""))
+    inferred = {*made_then.inferred} & {*made_now.inferred}
     return Changes(
         entry=previous.name,
         time=previous.time,
         data=made_then.data != made_now.data,
         rows=_rows(previous, current, columns_differ=bool(columns)),
         columns=columns,
-        settings=tuple(_settings(previous.study, current.study)),
+        settings=tuple(change for change in differing if change.name not in inferred),
+        inferred=tuple(change for change in differing if change.name in inferred),
         code=tuple(_differing(made_then.code, made_now.code)),
         libraries=tuple(_differing(made_then.libraries, made_now.libraries)),
         metric=metric,
@@ -199,10 +205,6 @@ def _rows(previous: Entry, current: Entry, *, columns_differ: bool) -> RowChange
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------
-
-
-def _settings(then: Named, now: Named) -> Iterator[Change]:
-    yield from _nested(_comparable(then), _comparable(now), "")
 
 
 def _comparable(study: Named) -> Any:

@@ -100,13 +100,26 @@ def entries(folder: StudyFolder) -> list[Entry]:
     return [Entry(path) for path in sorted(kept, key=lambda path: int(path.name))]
 
 
-def archive(folder: StudyFolder, study: ResolvedStudy, records: Mapping[str, Record], runs: Sequence[Run]) -> Entry:
+def archive(
+    folder: StudyFolder,
+    study: ResolvedStudy,
+    given: Mapping[str, Any],
+    records: Mapping[str, Record],
+    runs: Sequence[Run],
+) -> Entry:
     """Keep the evaluation of a study, unless it is the one that was kept last; return its entry.
 
     The entry appears under its name only when it is whole.
+
+    Parameters
+    ----------
+    given
+        The study before anything was inferred from its data.
     """
     kept = entries(folder)
-    made_from = made(Digest.read(folder.root / "data/digest.json"), records.values())
+    resolved = study.model_dump(mode="json")
+    inferred = [name for name, value in resolved.items() if name not in given or given[name] != value]
+    made_from = made(Digest.read(folder.root / "data/digest.json"), records.values(), inferred)
     if kept and _same(kept[-1], folder.root / "evaluation.json", made_from):
         return kept[-1]
     home = folder.root / "history"
@@ -126,7 +139,7 @@ def archive(folder: StudyFolder, study: ResolvedStudy, records: Mapping[str, Rec
     return Entry(entry)
 
 
-def made(digest: Digest, records: Iterable[Record]) -> MadeFrom:
+def made(digest: Digest, records: Iterable[Record], inferred: Iterable[str]) -> MadeFrom:
     """Return what an evaluation was made from: all that any of its jobs ran."""
     code: dict[str, set[str]] = {}
     libraries: dict[str, set[str]] = {}
@@ -134,7 +147,7 @@ def made(digest: Digest, records: Iterable[Record]) -> MadeFrom:
         for union, own in ((code, record.code.definitions), (libraries, record.libraries)):
             for name, value in own.items():
                 union.setdefault(name, set()).add(value)
-    return MadeFrom(data=digest.sha256, code=_joined(code), libraries=_joined(libraries))
+    return MadeFrom(data=digest.sha256, code=_joined(code), libraries=_joined(libraries), inferred=tuple(inferred))
 
 
 def _joined(union: Mapping[str, set[str]]) -> dict[str, str]:
