@@ -74,10 +74,8 @@ def n_splits(study: Study) -> int:
 
 
 def source_files(study: Study) -> list[str]:
-    """List the files that a study's data are collected from, the user's simulator among them."""
-    simulator = study.data.simulator
-    own = simulator.rpartition(":")[0] if simulator and simulator not in SIMULATORS else None
-    return [path for path in (study.data.file, own, study.test_on.file) if path]
+    """List the files that a study's data are collected from; a simulator is code, and its meaning counts."""
+    return [path for path in (study.data.file, study.test_on.file) if path]
 
 
 def is_network(study: Study, model: str) -> bool:
