@@ -2,6 +2,7 @@
 # make test   what CI runs                           ARGS="-k splits"
 # make check  format, lint, types
 # make test-full   the long ones too
+# make checkpoints   what stopped trainings left     ARGS="remove"
 # Each does its own set-up, once, in .venv: Python 3.11, pip and make are all that must be there.
 
 PYTHON ?= python3
@@ -28,6 +29,10 @@ check: .venv/test
 	.venv/bin/mypy
 	.venv/bin/snakemake --lint
 
+# what stopped trainings go on from      ARGS="list" or, of those that nobody works on, ARGS="remove"
+checkpoints: .venv/core
+	PYTHONPATH=workflow .venv/bin/python -m serpens.checkpoints $(or $(ARGS),list)
+
 # what is generated from the code: schemas and the configuration page
 generate: .venv/core
 	PYTHONPATH=workflow .venv/bin/python -m serpens.configdocs
@@ -36,6 +41,7 @@ generate: .venv/core
 benchmark: .venv/test .venv/benchmark
 	.venv/bin/python benchmarks/training.py
 	.venv/bin/python benchmarks/run.py
+	.venv/bin/python benchmarks/checkpointing.py
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
@@ -49,4 +55,4 @@ benchmark: .venv/test .venv/benchmark
 .venv/test: .venv/core
 .venv/benchmark: .venv/core
 
-.PHONY: run setup test test-full check generate benchmark
+.PHONY: run setup test test-full check checkpoints generate benchmark

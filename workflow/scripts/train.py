@@ -27,4 +27,4 @@ with script_run(snakemake) as run:
     io.write_arrays(snakemake.output.weights, fitted.model.state())
     io.write_columns(snakemake.output.history, fitted.history)
     stages.describe(run.settings, schema, fitted).write(snakemake.output.description)
-    run.facts |= {"device": fitted.device, "earlier_seconds": checkpoints.earlier_seconds}
+    run.facts.update(device=fitted.device, earlier_seconds=checkpoints.earlier_seconds)
