@@ -4,6 +4,7 @@
 # make verify every result held against its record                   ARGS="--results results"
 # make check  format, lint, types
 # make test-full   the long ones too
+# make checkpoints   what stopped trainings left     ARGS="remove"
 # Each does its own set-up, once, in .venv: Python 3.11, pip and make are all that must be there.
 
 PYTHON ?= python3
@@ -36,6 +37,10 @@ check: .venv/test
 	.venv/bin/mypy
 	.venv/bin/snakemake --lint
 
+# what stopped trainings go on from      ARGS="list" or, of those that nobody works on, ARGS="remove"
+checkpoints: .venv/core
+	PYTHONPATH=workflow .venv/bin/python -m serpens.checkpoints $(or $(ARGS),list)
+
 # what is generated from the code: schemas and the configuration page
 generate: .venv/core
 	PYTHONPATH=workflow .venv/bin/python -m serpens.configdocs
@@ -44,6 +49,7 @@ generate: .venv/core
 benchmark: .venv/test .venv/benchmark
 	.venv/bin/python benchmarks/training.py
 	.venv/bin/python benchmarks/run.py
+	.venv/bin/python benchmarks/checkpointing.py
 
 # which jobs run after an edit, against plain Snakemake and DVC; half an hour
 benchmark-reruns: .venv/test .venv-dvc/dvc
@@ -71,4 +77,4 @@ benchmark-planning: .venv/test
 .venv/test: .venv/core
 .venv/benchmark: .venv/core
 
-.PHONY: run setup why verify test test-full check generate benchmark benchmark-reruns benchmark-planning
+.PHONY: run setup why verify checkpoints test test-full check generate benchmark benchmark-reruns benchmark-planning

@@ -1,5 +1,6 @@
 """A lock has one owner; its death frees it, here at once, elsewhere when its heart no longer beats."""
 
+import errno
 import json
 import logging
 import os
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from serpens import locks
-from serpens.errors import LockLostError
+from serpens.errors import EnvironmentFaultError, LockLostError
 from serpens.locks import Lock, Owner, holder
 
 WORKFLOW = Path(__file__).parents[2] / "workflow"
@@ -223,3 +224,25 @@ def test_a_file_system_without_links_will_do(tmp_path, monkeypatch):
     assert second.try_acquire() == first.owner
     first.release()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_without_room_is_named(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(EnvironmentFaultError) as caught:
+        Lock(tmp_path).try_acquire()
+    assert str(caught.value) == (
+        f"a lock must be written in {tmp_path} (No space left on device): make it writable, or free some space"
+    )
+
+
+def test_who_died_with_the_right_to_bury_a_lock_does_not_keep_it_for_ever(tmp_path):
+    dead = written(tmp_path, started="1")
+    right = tmp_path / f"lock.{dead.token}.dead"
+    right.touch()
+    assert Lock(tmp_path).try_acquire() == dead
+    os.utime(right, (0, 0))
+    Lock(tmp_path).try_acquire()
+    assert Lock(tmp_path).try_acquire() is None

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from serpens.errors import LockLostError
+from serpens.errors import EnvironmentFaultError, LockLostError
 
 logger = logging.getLogger(__name__)
 
@@ -167,15 +167,17 @@ class Lock:
             return False
         if started and owner.started:
             return started == owner.started
-        return self._now() - seen.beat < STALE_SECONDS
+        try:
+            return self._now() - seen.beat < STALE_SECONDS
+        except FileNotFoundError:  # the owner has ended, and removed the folder
+            return False
 
     def _now(self) -> float:
         """Return the time by the clock that the file system stamps files with."""
-        probe = self._write_own()
+        probe = self.path.with_name(f"{NAME}.{self.owner.token}.now")
         try:
+            probe.touch()
             return probe.stat().st_mtime
-        except FileNotFoundError:  # the owner tidied up meanwhile
-            return self._now()
         finally:
             probe.unlink(missing_ok=True)
 
@@ -205,18 +207,33 @@ class Lock:
     def _write_own(self) -> Path:
         own = self.path.with_name(f"{NAME}.{self.owner.token}")
         while True:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with suppress(FileNotFoundError):  # the last owner removed the folder between two lines
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
                 own.write_text(json.dumps(asdict(self.owner)), encoding="utf-8")
-                return own
+            except FileNotFoundError:  # the last owner removed the folder between two lines
+                continue
+            except OSError as err:
+                with suppress(OSError):
+                    own.unlink(missing_ok=True)
+                where = self.path.parent
+                msg = f"a lock must be written in {where} ({err.strerror}): make it writable, or free some space"
+                raise EnvironmentFaultError(msg) from err
+            return own
 
     def _bury(self, dead: Seen) -> None:
-        """Remove a dead owner's lock; of several who saw it dead, one may, or the last would remove a living one's."""
+        """Remove a dead owner's lock; of several who saw it dead, one may, or the last would remove a living one's.
+
+        The right to do so is an empty file: it takes no space, where the dead owner may have filled the disk.
+        """
         right = self.path.with_name(f"{NAME}.{dead.owner.token}.dead")
-        if not self._claim(right):
-            seen = look(right)
-            if seen is not None and not self._lives(seen):  # who had the right died before it was used
-                right.unlink(missing_ok=True)
+        try:
+            right.touch(exist_ok=False)
+        except FileNotFoundError:  # with its folder: all is gone
+            return
+        except FileExistsError:
+            with suppress(FileNotFoundError):
+                if self._now() - right.stat().st_mtime > STALE_SECONDS:  # who had the right died before it was used
+                    right.unlink()
             return
         seen = look(self.path)
         if seen is not None and seen.owner.token == dead.owner.token:
