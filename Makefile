@@ -33,7 +33,7 @@ test-full: .venv/test
 check: .venv/test
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
-	.venv/bin/snakefmt --check Snakefile workflow/rules
+	.venv/bin/snakefmt --check Snakefile workflow/rules benchmarks/reruns/Snakefile
 	.venv/bin/mypy
 	.venv/bin/snakemake --lint
 
