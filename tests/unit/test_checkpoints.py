@@ -367,6 +367,18 @@ def test_other_keys_are_left_alone(tmp_path):
     ]
 
 
+def test_a_second_run_that_waits_need_not_train_from_the_start(tmp_path):
+    second, other = Checkpoints(tmp_path / "run", "key"), Checkpoints(tmp_path / "run", "other")
+    with opened(tmp_path / "run") as first:
+        first.save(some(5))
+        second._wait()
+    with second:
+        second.open()
+        assert second.latest().step == 5
+        other._wait()  # of another training: its states are of no use to it
+    assert not list(tmp_path.rglob("checkpoint-*"))
+
+
 def test_a_state_of_another_device_is_not_gone_on_from(whole, tmp_path, caplog):
     with pytest.raises(TrainingStoppedError):
         interrupted(tmp_path / "run", 3, family="mlp")
