@@ -1,12 +1,14 @@
 """The frame of a job: its log, its record, and its end when something is wrong."""
 
 import json
+import time
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from serpens.errors import DataError
+from serpens.errors import DataError, LockLostError
 from serpens.run import logger, script_run
 
 
@@ -48,6 +50,47 @@ def test_a_job_is_recorded(job):
     assert record["device"] == "cpu"
     assert record["seconds"] >= 0
     assert "working" in Path(job.log[0]).read_text()
+
+
+def test_what_is_held_is_given_back_after_the_record(job):
+    def seconds():
+        return json.loads(Path(job.output.record).read_text())["seconds"]
+
+    seen = []
+    held = ExitStack()
+    held.callback(lambda: seen.append(seconds()))
+    with script_run(job) as run:
+        assert run.hold(held) is held
+        run.facts["earlier_seconds"] = 100.0
+        assert not seen
+    # what an interrupted attempt did is counted
+    assert 100 <= seen[0] < 110
+
+
+def test_the_key_tells_inputs_and_settings(job, tmp_path):
+    keys = set()
+    for settings, content in (("{}", "abc"), ('{"a": 1}', "abc"), ("{}", "abd"), ("{}", "abc")):
+        job.params.settings = settings
+        (tmp_path / "in.txt").write_text(content)
+        with script_run(job) as run:
+            keys.add(run.key)
+    assert len(keys) == 3
+
+
+def test_the_time_limit_is_known(job):
+    with script_run(job) as run:
+        assert run.deadline == float("inf")
+    job.resources = {"runtime": 5}
+    before = time.monotonic()
+    with script_run(job) as run:
+        assert 0 <= run.deadline - before - 300 < 1
+
+
+def test_who_lost_its_lock_leaves_the_outputs_to_the_other(job, tmp_path):
+    with pytest.raises(SystemExit), script_run(job):
+        (tmp_path / "out.txt").write_text("the other's")
+        raise LockLostError("process 7 took it")
+    assert (tmp_path / "out.txt").read_text() == "the other's"
 
 
 @pytest.mark.parametrize(("error", "stack"), [(DataError("row 3 must be a number"), False), (KeyError("x"), True)])

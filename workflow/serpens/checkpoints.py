@@ -43,6 +43,8 @@ DIGEST_BYTES = 32
 MOST_SHARE = 0.02
 # How long before the job's time limit its state is saved, beside three times what a save takes.
 MARGIN_SECONDS = 60.0
+# A run that waits for its turn says so more often than this; then the states stay when the owner ends.
+AWAITED_SECONDS = 20.0
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 SAVE_SIGNALS = (signal.SIGUSR1,)
 
@@ -70,7 +72,8 @@ class Checkpoints:
     """The checkpoints of one training, from its start until its outputs are written.
 
     Nothing is touched before :meth:`open`. As a context it gives back the lock and the signals' handlers at its end;
-    it removes the checkpoints if the block succeeded, or failed for its data, which it would again.
+    it removes the checkpoints if the block succeeded, or failed for its data, which it would again; but not under the
+    eyes of a second run of the same training, which waits and would have to start anew.
 
     Parameters
     ----------
@@ -112,7 +115,8 @@ class Checkpoints:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._lock.held() and (kind is None or issubclass(kind, DataError)):
+        over = kind is None or issubclass(kind, DataError)
+        if over and self._lock.held() and not self._is_awaited():
             self._remove()
         self._to_close.close()
         model, all_models = self.lock_folder.parents[:2]
@@ -128,12 +132,22 @@ class Checkpoints:
             If a signal asked to stop while the lock was another's.
         """
         self._to_close.enter_context(self._heeding_signals())
-        self._lock.acquire(while_waiting=self._leave_if_asked)
+        self._lock.acquire(while_waiting=self._wait)
         self._to_close.callback(self._lock.release)
         for path in (*self.folder.glob(".*.part"), *locks.leftovers(self.lock_folder)):
             path.unlink(missing_ok=True)
         self._begun = self.clock()
         self._plan(self._begun)
+
+    @property
+    def _awaited(self) -> Path:
+        return self.lock_folder / f"{locks.NAME}.{self.folder.name}.awaited"
+
+    def _is_awaited(self) -> bool:
+        try:
+            return self._lock.now() - self._awaited.stat().st_mtime < AWAITED_SECONDS
+        except FileNotFoundError:
+            return False
 
     def open_if_free(self) -> bool:
         """Take the lock without waiting; return whether it is this process's now."""
@@ -175,6 +189,7 @@ class Checkpoints:
             If a signal asked to stop.
         """
         self._lock.check()
+        self._asked = False
         begun = self.clock()
         facts = state.facts | {"seconds": self._earlier + begun - self._begun}
         problem = self._write(State(state.step, state.tensors, facts))
@@ -183,7 +198,6 @@ class Checkpoints:
         if ended >= self._deadline - self._margin:
             self._deadline = math.inf
         self._plan(ended)
-        self._asked = False
         if self._stop is not None:
             kept = f"its state is kept in {self.folder}: run again, and it goes on from there"
             if problem:
@@ -205,6 +219,7 @@ class Checkpoints:
         """Remove all states, so that the training starts anew."""
         logger.warning("the checkpoints in %s are removed, and training starts anew: %s", self.folder, why)
         self._remove()
+        self._earlier = 0.0
 
     def _write(self, state: State) -> str:
         """Write a state and return what was in the way, if it could not be."""
@@ -267,7 +282,10 @@ class Checkpoints:
         if number in STOP_SIGNALS:
             self._stop = signal.Signals(number)
 
-    def _leave_if_asked(self) -> None:
+    def _wait(self) -> None:
+        """Let the lock's owner know that another run of the same training wants to go on from its last state."""
+        with suppress(FileNotFoundError):  # the owner has ended, and removed the folder
+            self._awaited.touch()
         if self._stop is not None:
             msg = (
                 f"{self._stop.name} stopped the training while it waited for {self._lock.path}; nothing was lost: "

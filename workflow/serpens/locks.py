@@ -168,11 +168,11 @@ class Lock:
         if started and owner.started:
             return started == owner.started
         try:
-            return self._now() - seen.beat < STALE_SECONDS
+            return self.now() - seen.beat < STALE_SECONDS
         except FileNotFoundError:  # the owner has ended, and removed the folder
             return False
 
-    def _now(self) -> float:
+    def now(self) -> float:
         """Return the time by the clock that the file system stamps files with."""
         probe = self.path.with_name(f"{NAME}.{self.owner.token}.now")
         try:
@@ -232,7 +232,7 @@ class Lock:
             return
         except FileExistsError:
             with suppress(FileNotFoundError):
-                if self._now() - right.stat().st_mtime > STALE_SECONDS:  # who had the right died before it was used
+                if self.now() - right.stat().st_mtime > STALE_SECONDS:  # who had the right died before it was used
                     right.unlink()
             return
         seen = look(self.path)
