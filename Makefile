@@ -4,7 +4,7 @@
 # make verify every result held against its record                   ARGS="--results results"
 # make check  format, lint, types
 # make test-full   the long ones too
-# make checkpoints   what stopped trainings left     ARGS="remove"
+# make checkpoints   what stopped trainings left; those that no training goes on from are removed with ARGS="remove"
 # Each does its own set-up, once, in .venv: Python 3.11, pip and make are all that must be there.
 
 PYTHON ?= python3
@@ -39,7 +39,7 @@ check: .venv/test
 
 # what stopped trainings go on from      ARGS="list" or, of those that nobody works on, ARGS="remove"
 checkpoints: .venv/core
-	PYTHONPATH=workflow .venv/bin/python -m serpens.checkpoints $(or $(ARGS),list)
+	@PYTHONPATH=workflow .venv/bin/python -m serpens.leftovers $(ARGS)
 
 # what is generated from the code: schemas and the configuration page
 generate: .venv/core

@@ -2,7 +2,6 @@
 
 import errno
 import itertools
-import logging
 import os
 import random
 import signal
@@ -14,7 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from serpens import checkpoints as module
 from serpens import training
 from serpens.checkpoints import Checkpoints, DamagedError, State, pack, read
 from serpens.data import Examples, Problem
@@ -416,32 +414,3 @@ def test_the_time_of_earlier_attempts_is_known(tmp_path):
             checkpoints.save(some(int(expected)) if state is None else state)
             clock.now += 3  # lost
             raise ZeroDivisionError
-
-
-def test_what_was_left_is_listed_and_removed_unless_it_is_in_use(tmp_path, capsys, caplog):
-    caplog.set_level(logging.INFO)
-    free, used = (tmp_path / f"study/checkpoints/mlp/split-0-repeat-{r}" for r in (0, 1))
-    with pytest.raises(ZeroDivisionError), opened(free) as checkpoints:
-        checkpoints.save(some())
-        raise ZeroDivisionError
-    with opened(used) as checkpoints:
-        checkpoints.save(some())
-        first, second = module.list_folders(tmp_path)
-        assert (first.study, first.model, first.run, first.key) == ("study", "mlp", "split-0-repeat-0", "key")
-        assert first.bytes == (free / "key/checkpoint-000000000001").stat().st_size
-        assert 0 <= first.age_seconds < 60
-        assert first.owner is None
-        assert second.owner.pid == os.getpid()
-        module.main(["list", "--results", str(tmp_path)])
-        module.main(["remove", "--results", str(tmp_path)])
-        said = capsys.readouterr().out.splitlines()
-        assert len(said) == 4
-        assert said[0].endswith("nobody's")
-        assert f"in use by process {os.getpid()} on " in said[1]
-        assert said[2].startswith("removed  ")
-        assert not said[3].startswith("removed")
-        assert not free.exists()
-        assert checkpoints.latest().step == 1
-    assert not list(tmp_path.rglob("checkpoint-*"))
-    module.main(["list", "--results", str(tmp_path)])
-    assert capsys.readouterr().out == f"no checkpoints below {tmp_path}\n"

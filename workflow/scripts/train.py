@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from serpens import io, stages
 from serpens.artefacts import Schema
-from serpens.checkpoints import Checkpoints
+from serpens.checkpoints import KEY_DIGITS, Checkpoints
 from serpens.run import script_run
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ with script_run(snakemake) as run:
     checkpoints = run.hold(
         Checkpoints(
             snakemake.params.checkpoints,
-            run.key[:16],
+            run.key[:KEY_DIGITS],
             every_seconds=snakemake.params.checkpoint_seconds,
             deadline=run.deadline,
         )

@@ -7,10 +7,9 @@ No rule declares them, so Snakemake deletes none of them. The key is made of eve
 a training with other data, code or settings never finds them. The lock belongs to the outputs, which all keys share.
 
 A checkpoint is 32 bytes of sha256 and a safetensors file, written beside its place, forced to the disk and renamed.
-The last two are kept. ``python -m serpens.checkpoints list`` shows what trainings left behind.
+The last two are kept. ``make checkpoints`` shows what trainings left behind.
 """
 
-import argparse
 import errno
 import hashlib
 import json
@@ -18,7 +17,6 @@ import logging
 import math
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -39,6 +37,8 @@ FOLDER = "checkpoints"
 PATTERN = "checkpoint-*"
 KEPT = 2
 DIGEST_BYTES = 32
+# Of a job's key, in the name of its folder.
+KEY_DIGITS = 16
 # Saving may take this share of the time: a state that is slow to write is written less often than was asked.
 MOST_SHARE = 0.02
 # How long before the job's time limit its state is saved, beside three times what a save takes.
@@ -347,81 +347,3 @@ def _remove_empty(*folders: Path) -> None:
             continue
         except OSError:  # not empty
             return
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What a training left behind, or keeps while it runs.
-
-    Attributes
-    ----------
-    folder
-        The folder of one key.
-    run
-        ``split-{k}-repeat-{r}``.
-    bytes
-        Size of all of its checkpoints.
-    age_seconds
-        Since the newest of them was written; None if there is none.
-    owner
-        The living process that holds the training's lock.
-    """
-
-    folder: Path
-    study: str
-    model: str
-    run: str
-    key: str
-    bytes: int
-    age_seconds: float | None
-    owner: locks.Owner | None
-
-    def __str__(self) -> str:
-        age = "no checkpoint" if self.age_seconds is None else f"{self.age_seconds / 3600:.1f} h old"
-        whose = f"in use by {self.owner}" if self.owner else "nobody's"
-        return f"{self.folder}  {self.bytes / 1e6:.1f} MB  {age}  {whose}"
-
-
-def list_folders(results: str | Path) -> list[Kept]:
-    """List the checkpoint folders below a folder of results, in order."""
-    found = []
-    for folder in sorted(Path(results).glob(f"*/{FOLDER}/*/split-*-repeat-*/*/")):
-        files = [path.stat() for path in folder.glob(PATTERN)]
-        study, _, model, run, key = folder.relative_to(results).parts
-        found.append(
-            Kept(
-                folder,
-                study,
-                model,
-                run,
-                key,
-                bytes=sum(file.st_size for file in files),
-                age_seconds=time.time() - max(file.st_mtime for file in files) if files else None,
-                owner=locks.holder(folder.parent),
-            )
-        )
-    return found
-
-
-def remove(kept: Kept) -> bool:
-    """Remove a folder of checkpoints unless a living process holds its lock; return whether it is gone."""
-    with Checkpoints(kept.folder.parent, kept.key) as checkpoints:
-        return checkpoints.open_if_free()
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """List or remove checkpoints."""
-    parser = argparse.ArgumentParser(prog="serpens.checkpoints", description=main.__doc__)
-    parser.add_argument("command", choices=["list", "remove"], help="remove: those that no living process works on")
-    parser.add_argument("--results", default="results", help="folder of results (%(default)s)")
-    given = parser.parse_args(arguments)
-    found = list_folders(given.results)
-    for kept in found:
-        gone = given.command == "remove" and remove(kept)
-        sys.stdout.write(f"{'removed  ' if gone else ''}{kept}\n")
-    if not found:
-        sys.stdout.write(f"no checkpoints below {given.results}\n")
-
-
-if __name__ == "__main__":
-    main()
