@@ -86,11 +86,11 @@ def test_the_run_after_an_edit(space, name):
     "seed", [seed if seed < 3 else pytest.param(seed, marks=pytest.mark.slow) for seed in range(20)]
 )
 def test_edits_drawn_at_random(space, seed):
-    """One to three edits at once, then a run; the longer sequences of make test-full do so three times."""
+    """Two or three edits at once, then a run; the longer sequences of make test-full do so three times."""
     draw = random.Random(seed)
     history = []
     for _ in range(1 if seed < 3 else 3):
-        names = draw.sample(sorted(EDITS), draw.randint(1, 3))
+        names = draw.sample(sorted(EDITS), draw.randint(2, 3))
         history.append(names)
         for name in names:
             EDITS[name].make(space)
