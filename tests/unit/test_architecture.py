@@ -25,6 +25,11 @@ PLANNING = (
     "planning",
     "layout",
     "settings",
+    "jobs",
+    "plan",
+    "codedigest",
+    "contents",
+    "io",
 )
 # the maths: arrays in, arrays out
 MATHS = ("data", "losses", "metrics", "optimizers", "statistics", "splits", "models")

@@ -187,7 +187,7 @@ def test_wrong_data_stop_the_job_that_reads_them_and_leave_nothing(project, chan
 def test_planning_imports_nothing_heavy():
     program = (
         f"import sys; sys.path.insert(0, {str(ROOT / 'workflow')!r});"
-        "from serpens import configfile, environment, planning, settings, layout, splits;"
+        "from serpens import configfile, environment, jobs, occupancy, plan, splits;"
         "print(sorted({name.split('.')[0] for name in sys.modules} & {'torch', 'sklearn', 'matplotlib', 'pandas'}))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
