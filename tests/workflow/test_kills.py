@@ -224,40 +224,36 @@ def deliver_to(whom, number):
     return deliver(whom, number) if whom > 0 else os.killpg(-whom, number) is None
 
 
-# Python runs a module of this name at its start: a training kills itself within the writing of a checkpoint.
+# Python runs a module of this name at its start: a training kills itself within the writing of a checkpoint, before the
+# file is whole, when it is written, when it has its name (whole, or torn as by a power failure), or old ones go.
 SUICIDE = """
 import os, pathlib, random, signal
 
 if "DYING" in os.environ:
     left = pathlib.Path(os.environ["DYING"])
     chance = random.Random(os.getpid())
-    writes, place = chance.randint(1, 3), chance.choice(["half", "written", "renamed", "old"])
-    fsync, replace, unlink = os.fsync, os.replace, os.unlink
-    here = {"writes": 0}
+    writes, place = chance.randint(1, 3), chance.choice(["half", "written", "renamed", "torn", "old"])
+    fsync, unlink = os.fsync, os.unlink
+    seen = {"writes": 0}
+
+    def now():
+        return seen["writes"] >= writes and int(left.read_text()) > 0
 
     def die():
-        number = int(left.read_text())
-        if number > 0:
-            left.write_text(str(number - 1))
-            os.kill(os.getpid(), signal.SIGKILL)
+        left.write_text(str(int(left.read_text()) - 1))
+        os.kill(os.getpid(), signal.SIGKILL)
 
     def dying_fsync(descriptor):
-        path = os.readlink(f"/proc/self/fd/{descriptor}")
-        if path.endswith(".part"):
-            here["writes"] += 1
-            if here["writes"] >= writes:
-                if place == "half":
-                    os.ftruncate(descriptor, chance.randrange(os.fstat(descriptor).st_size))
-                    die()
-                if place == "written":
-                    fsync(descriptor)
-                    die()
-        elif here["writes"] >= writes and place == "renamed":
-            die()
+        is_file = os.readlink(f"/proc/self/fd/{descriptor}").endswith(".part")
+        seen["writes"] += is_file
+        if now() and is_file and place in ("half", "torn"):
+            os.ftruncate(descriptor, chance.randrange(os.fstat(descriptor).st_size))
         fsync(descriptor)
+        if now() and place in (("half", "written") if is_file else ("renamed", "torn")):
+            die()
 
     def dying_unlink(path, **options):
-        if "checkpoint-" in str(path) and here["writes"] >= writes and place == "old":
+        if "checkpoint-" in str(path) and place == "old" and now():
             die()
         unlink(path, **options)
 
