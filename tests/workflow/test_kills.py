@@ -73,10 +73,8 @@ class Site:
         return process
 
     def finish(self, *arguments):
-        """Run to the end, after whatever was killed before left its lock."""
-        for more in (["--unlock"], arguments):
-            process = self.start(*more)
-            assert process.wait(PATIENCE) == 0, self.said
+        """Run to the end, whatever was killed before."""
+        assert self.start(*arguments).wait(PATIENCE) == 0, self.said
 
     @property
     def said(self):
@@ -209,7 +207,6 @@ def test_signals_to_snakemake(site, kills, number, family):
     while done < kills:
         here = site(family)
         while done < kills and not (here.folder / EVALUATION).exists():
-            assert here.start("--unlock").wait(PATIENCE) == 0, here.said
             process = here.start()
             if here.wait_for_training(process, here.trainings()) is not None:
                 here.some_time()
