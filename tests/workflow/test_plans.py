@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -83,9 +84,23 @@ def write_studies(project):
     project.write("mine.yaml", small + SERIES + IMAGES)
 
 
+# Six jobs: enough where the plan is tested, not the numbers.
+QUICK = re.sub(r"models:.*\n", "models: [linear]\n    baselines: [trivial]\n", STUDY).replace(
+    "split: {folds: 2}", "split: {test: 0.3}"
+)
+
+
 @pytest.fixture(scope="module")
-def called(make_project, tmp_path_factory):
-    project = make_project(tmp_path_factory.mktemp("called"))
+def ran(make_project, tmp_path_factory):
+    project = make_project(tmp_path_factory.mktemp("ran"))
+    project.write("table.csv", table())
+    project.write("mine.yaml", QUICK)
+    project.run()
+    return project
+
+
+@pytest.fixture
+def called(project):
     write_studies(project)
     project.write("sitecustomize.py", NOTE)
     notes = project.folder / "notes"
@@ -96,6 +111,7 @@ def called(make_project, tmp_path_factory):
     return project.folder, dict(json.loads(line) for line in notes.read_text().splitlines())
 
 
+@pytest.mark.slow
 def test_everything_that_runs_is_in_the_digest(called):
     folder, jobs = called
     assert len(jobs) == 28
@@ -112,44 +128,41 @@ def test_everything_that_runs_is_in_the_digest(called):
     assert not missed
 
 
-def test_nothing_is_to_be_done_whatever_the_flags(called, make_project):
-    project = make_project(called[0])
+def test_nothing_is_to_be_done_whatever_the_flags(ran):
     for flags in (
         ["--cores", "1"],
         ["--rerun-triggers", "code", "mtime", "input", "params", "software-env"],
         ["--workflow-profile", "none"],
-        ["--directory", str(called[0])],
+        ["--directory", str(ran.folder)],
     ):
-        assert project.jobs(*flags) == [], flags
+        assert ran.jobs(*flags) == [], flags
 
 
-def test_a_profile_that_undoes_exactness_is_told(called, make_project):
-    project = make_project(called[0])
-    done = project.run("-n", "--workflow-profile", "none")
+def test_a_profile_that_undoes_exactness_is_told(ran):
+    done = ran.run("-n", "--workflow-profile", "none")
     told = done.stdout + done.stderr
     assert "Serpens decides by its records what runs again; rerun-triggers mtime is used in place of code, " in told
     assert "Serpens takes up what was killed; rerun-incomplete is used, which the profile does not set" in told
-    done = project.run("-n")
+    done = ran.run("-n")
     assert "Serpens" not in done.stdout + done.stderr
 
 
-def test_forced_rules_and_targets_by_path(called, make_project):
-    project = make_project(called[0])
-    assert sorted(project.jobs("--forcerun", "evaluate")) == sorted([*["evaluate", "report"] * 3, "index", "all"])
-    assert project.jobs("results/small/evaluation.json") == []
-    page = called[0] / "results/small/report.html"
+def test_forced_rules_and_targets_by_path(ran):
+    assert sorted(ran.jobs("--forcerun", "evaluate")) == ["all", "evaluate", "index", "report"]
+    assert ran.jobs("results/small/evaluation.json") == []
+    page = ran.folder / "results/small/report.html"
     text = page.read_text()
     page.write_text("by hand")
-    assert project.jobs("results/small/report.html") == ["report"]
-    assert project.jobs("results/series/report.html") == []
-    assert project.jobs("--until", "evaluate") == []
+    assert ran.jobs("results/small/report.html") == ["report"]
+    assert ran.jobs("results/small/evaluation.json") == []
+    assert ran.jobs("--until", "evaluate") == []
     page.write_text(text)
-    assert project.jobs("results/small/report.html") == []
+    assert ran.jobs("results/small/report.html") == []
 
 
 def test_two_runs_at_once_do_not_meet(project):
     project.write("table.csv", table())
-    project.write("mine.yaml", STUDY)
+    project.write("mine.yaml", QUICK)
     command = [
         sys.executable,
         "-m",
@@ -177,7 +190,7 @@ def test_two_runs_at_once_do_not_meet(project):
 
 def test_a_killed_run_is_taken_up(project):
     project.write("table.csv", table())
-    project.write("mine.yaml", STUDY)
+    project.write("mine.yaml", QUICK)
     command = [
         sys.executable,
         "-m",
