@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from serpens import contents, planning
 from serpens.config import Study
 from serpens.errors import ConfigurationError
 from serpens.planning import count_rows, faults, header, n_splits, runs
@@ -171,3 +172,18 @@ def test_the_users_code_is_read_and_not_run(folder):
 def test_a_simulator_with_open_arguments_takes_any():
     Path("sim.py").write_text("def go(rows, seed, **more): ...\n", encoding="utf-8")
     assert list(faults(study(data={"simulator": "sim.py:go", "rows": 5, "anything": 1}))) == []
+
+
+def test_a_table_is_opened_once_for_each_content(monkeypatch):
+    monkeypatch.setattr(contents, "RACY_NS", -(10**18))  # what was written just now counts as written long ago
+    opened = []
+    read = planning._records
+    monkeypatch.setattr(planning, "_records", lambda path: opened.append(path) or read(path))
+    table(10)
+    for _ in range(2):
+        assert header("t.csv") == ["x", "y"]
+        assert n_splits(study()) == 5
+    assert opened == ["t.csv", "t.csv"]  # its header, its rows
+    table(2500)
+    assert n_splits(study()) == 1
+    assert len(opened) == 3

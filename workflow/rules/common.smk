@@ -8,9 +8,9 @@ from snakemake.settings.types import RerunTrigger
 
 from serpens import environment, planning
 from serpens.codedigest import Reader
-from serpens.contents import Contents
+from serpens.contents import remembered
 from serpens.jobs import Job, Jobs
-from serpens.layout import CODE_CACHE, CONTENT_CACHE, FIGURES
+from serpens.layout import CODE_CACHE, FIGURES
 from serpens.plan import Plan
 from serpens.settings import as_json
 from serpens.splits import PARTS
@@ -39,7 +39,7 @@ def plan():
     embedded = workflow.modifier.skip_configfile
     for fault in environment.exact(workflow.dag_settings, RerunTrigger, embedded):
         logger.warning(fault)
-    made = Plan(JOBS, Reader(CODE_CACHE), Contents(CONTENT_CACHE), forced)
+    made = Plan(JOBS, Reader(CODE_CACHE), remembered(), forced)
     made.save()
     # after each checkpoint Snakemake plans anew, which is worth it only where a study waits for its cleaning
     rules.clean.rule.is_checkpoint = bool(made.waiting)

@@ -6,11 +6,15 @@ change of the inode (ctime) is among them, which no program can set: content tha
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from serpens import io
+from serpens.layout import CONTENT_CACHE
+
+Fact = TypeVar("Fact")
 
 RACY_NS = 2_000_000_000
 """A file may change twice within one tick of a file system's clock (two seconds on the coarsest): what was read within
@@ -35,38 +39,50 @@ def files(paths: Iterable[io.PathLike]) -> Iterator[Path]:
 
 
 class Contents:
-    """Digests of files, remembered by stamp.
+    """What was found out about files, remembered by stamp.
 
     Parameters
     ----------
     cache
-        File that keeps them between runs; None keeps nothing.
+        File that keeps it between runs; None keeps nothing.
     """
 
     def __init__(self, cache: Path | None = None) -> None:
         self.cache = cache
         self.known: dict[str, Any] = io.read_cache(cache) if cache else {}
         self.read = 0
-        """Files that were read because they were not known."""
+        """Times that a file was read because what was asked was not known."""
 
     def sha256(self, path: io.PathLike) -> str:
-        """Return the digest of a file's bytes, from memory if the file has not changed.
+        """Return the digest of a file's bytes.
 
         Raises
         ------
         OSError
             If the file cannot be read.
         """
+        return self.fact(path, "sha256", io.sha256)
+
+    def fact(self, path: io.PathLike, name: str, find: Callable[[io.PathLike], Fact]) -> Fact:
+        """Return what ``find`` says of a file, from memory if the file has not changed; it must be plain JSON."""
         key, now = str(path), stamp(path)
         entry = self.known.get(key)
-        if entry is not None and entry["stamp"] == now and entry["read"] - now[2] > RACY_NS:
-            return str(entry["sha256"])
-        self.read += 1
-        self.known[key] = {"stamp": now, "read": time.time_ns(), "sha256": io.sha256(path)}
-        return str(self.known[key]["sha256"])
+        if entry is None or entry["stamp"] != now or entry["read"] - now[2] <= RACY_NS:
+            entry = self.known[key] = {"stamp": now, "read": time.time_ns(), "facts": {}}
+        if name not in entry["facts"]:
+            self.read += 1
+            entry["facts"][name] = find(path)
+        found: Fact = entry["facts"][name]
+        return found
 
     def save(self) -> None:
-        """Keep what was read for the next run."""
+        """Keep what was found for the next run."""
         if self.cache and self.read:
             io.write_cache(self.cache, self.known)
             self.read = 0
+
+
+@cache
+def remembered() -> Contents:
+    """Return what is known of the files of the working directory; read once a process."""
+    return Contents(CONTENT_CACHE)

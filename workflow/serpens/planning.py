@@ -1,7 +1,7 @@
 """What must be known of the files before any job: that they are there, their columns, how many rows.
 
-Runs each time Snakemake plans: it reads headers, counts a few thousand rows at most, and looks at the user's
-Python files without importing them.
+Runs each time Snakemake plans: it reads headers, counts a few thousand rows at most, each once for every content of a
+file, and looks at the user's Python files without importing them.
 """
 
 import ast
@@ -15,8 +15,10 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from serpens import io
 from serpens.config import Custom, Study
 from serpens.configtypes import DEFINITION, choice
+from serpens.contents import remembered
 from serpens.errors import ConfigurationError, listed, nearest
 from serpens.families import FAMILIES
 from serpens.layout import Run
@@ -39,6 +41,10 @@ def header(path: str | Path) -> list[str]:
         The file is not there, is no table, is empty, is not UTF-8, or a column has no name of its own.
     """
     _require(path)
+    return remembered().fact(path, "header", _header)
+
+
+def _header(path: io.PathLike) -> list[str]:
     names = _parquet(path).schema_arrow.names if _is_parquet(path) else next(_records(path), [])
     if not names:
         raise ConfigurationError(f"{path} is empty; its first line must name the columns")
@@ -54,10 +60,13 @@ def header(path: str | Path) -> list[str]:
 
 def count_rows(path: str | Path, at_most: int) -> int:
     """Count the data rows of a table, and stop at ``at_most``."""
-    if _is_parquet(path):
-        return min(int(_parquet(path).metadata.num_rows), at_most)
-    rows = islice(filter(None, _records(path)), 1, at_most + 1)
-    return sum(1 for _ in rows)
+
+    def counted(path: io.PathLike) -> int:
+        if _is_parquet(path):
+            return min(int(_parquet(path).metadata.num_rows), at_most)
+        return sum(1 for _ in islice(filter(None, _records(path)), 1, at_most + 1))
+
+    return remembered().fact(path, f"at most {at_most} rows", counted)
 
 
 def n_splits(study: Study) -> int:
@@ -112,11 +121,11 @@ def faults(study: Study) -> Iterator[Fault]:
         )
 
 
-def _is_parquet(path: str | Path) -> bool:
+def _is_parquet(path: io.PathLike) -> bool:
     return str(path).endswith(".parquet")
 
 
-def _parquet(path: str | Path) -> Any:
+def _parquet(path: io.PathLike) -> Any:
     import pyarrow.parquet  # 0.2 s, and most tables are text
 
     try:
@@ -125,7 +134,7 @@ def _parquet(path: str | Path) -> Any:
         raise ConfigurationError(f"{path} cannot be read as Parquet: {error}") from error
 
 
-def _records(path: str | Path) -> Iterator[list[str]]:
+def _records(path: io.PathLike) -> Iterator[list[str]]:
     """Yield the rows of a text table; bytes that are not UTF-8 are left to the job that reads them all."""
     opened = gzip.open if str(path).endswith(".gz") else open
     tab = str(path).removesuffix(".gz").endswith(".tsv")

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from serpens import configfile, wording
 from serpens.codedigest import Reader
-from serpens.contents import Contents
+from serpens.contents import remembered
 from serpens.errors import DataError, SerpensError, listed
 from serpens.jobs import Job, Jobs
-from serpens.layout import CODE_CACHE, CONTENT_CACHE
+from serpens.layout import CODE_CACHE
 from serpens.plan import Plan, Reason, in_order
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SerpensError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    plan = Plan(Jobs(project), Reader(CODE_CACHE), Contents(CONTENT_CACHE))
+    plan = Plan(Jobs(project), Reader(CODE_CACHE), remembered())
     plan.save()
     sys.stdout.writelines(f"{line}\n" for line in lines(plan))
     return 0
