@@ -87,10 +87,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dvc", type=Path, help="DVC's program; without it DVC's last figures stand")
     parser.add_argument("--only", help="edits that fit this pattern; the last figures of the others stand")
+    parser.add_argument(
+        "--contenders", nargs="+", default=[each.name for each in CONTENDERS], help="the others' figures stand"
+    )
     arguments = parser.parse_args()
     kept = ROOT / "benchmarks/reruns.json"
     found: dict[str, dict[str, dict]] = json.loads(kept.read_text())["edits"] if kept.exists() else {}
-    chosen = [each for each in CONTENDERS if each is not Dvc or arguments.dvc]
+    chosen = [each for each in CONTENDERS if each.name in arguments.contenders and (each is not Dvc or arguments.dvc)]
     if arguments.dvc:
         Dvc.program = arguments.dvc.resolve()
     names = [name for name in EDITS if re.search(arguments.only or "", name)]
