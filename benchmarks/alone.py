@@ -5,11 +5,14 @@ For what is measured against the workflow: one process that does everything, and
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from serpens import evaluation, io, pages, planning, provenance, report, settings, stages
+from serpens import crate, evaluation, history, io, pages, planning, provenance, records, report, settings, stages
 from serpens.artefacts import Digest, Evaluation, Schema
+from serpens.codedigest import Reader
 from serpens.config import Study
 from serpens.configfile import Project
 from serpens.layout import Run, StudyFolder
@@ -24,67 +27,99 @@ class Alone:
         self.folder = StudyFolder(Path(project.results) / name)
         self.n_splits = planning.n_splits(self.study)
         self.runs = planning.runs(self.study, self.n_splits)
+        self.reader = Reader()
 
-    def collect(self) -> None:
-        """Bring the data here."""
-        collected = stages.collect(settings.collect(self.study))
-        io.write_arrow(self.folder.root / "data/raw.parquet", collected.table)
-        collected.source.write(self.folder.root / "data/source.json")
-
-    def clean(self) -> None:
-        """Say what rows and columns are."""
-        cleaned = stages.clean(settings.clean(self.study), io.read_table(self.folder.root / "data/raw.parquet"))
-        io.write_table(self.folder.root / "data/clean.parquet", cleaned.frame)
-        cleaned.account.write(self.folder.root / "data/cleaning.json")
-        stages.digest(cleaned).write(self.folder.root / "data/digest.json")
-
-    def split(self, number: int) -> None:
-        """Part the rows of one split."""
-        known = Digest.read(self.folder.root / "data/digest.json")
-        table = io.read_columns(self.folder.root / "data/clean.parquet")
-        parts, schema = stages.split(settings.split(self.study, self.n_splits), number, table, known)
-        for part, columns in parts.items():
-            io.write_columns(self.folder.part(number, part), columns)
-        schema.write(self.folder.schema(number))
-
-    def train(self, run: Run, *, threads: int = 1) -> None:
-        """Train one model on one split, and write its record."""
-        chosen, schema = settings.train(self.study, run), Schema.read(self.folder.schema(run.split))
-        parts = (io.read_columns(self.folder.part(run.split, part)) for part in ("train", "validation"))
-        start = time.perf_counter()
-        fitted = stages.train(chosen, schema, *parts, gpus=0)
-        io.write_arrays(self.folder.model(run, "weights.safetensors"), fitted.model.state())
-        io.write_columns(self.folder.model(run, "history.parquet"), fitted.history)
-        stages.describe(chosen, schema, fitted).write(self.folder.model(run, "model.json"))
+    @contextmanager
+    def recorded(
+        self, stem: str, chosen: Mapping[str, Any], inputs: Sequence[Path], outputs: Sequence[Path], threads: int = 1
+    ) -> Iterator[dict[str, Any]]:
+        """Write a job's record, as the frame of every script does; yield what the job adds to it."""
+        rule, start, facts = stem.partition("/")[0], time.perf_counter(), dict[str, Any]()
+        plain = json.loads(settings.as_json(dict(chosen)))
+        origin = provenance.origin(rule, self.reader.code(rule, plain), plain, map(str, inputs))
+        yield facts
         record = provenance.record(
-            rule="train",
-            wildcards={"study": self.name, "model": run.model, "split": str(run.split), "repeat": str(run.repeat)},
-            inputs=[str(self.folder.part(run.split, part)) for part in ("train", "validation")],
-            settings=chosen,
+            rule=rule,
+            wildcards={"study": self.name},
+            origin=origin,
+            outputs=map(str, outputs),
             threads=threads,
             start=provenance.now(),
             seconds=time.perf_counter() - start,
         )
-        io.write_json(self.folder.record("train", run), record | {"device": fitted.device})
+        io.write_json(self.folder.record(stem), record | facts)
+
+    def data(self, *names: str) -> list[Path]:
+        """Return files of the study's data."""
+        return [self.folder.root / "data" / name for name in names]
+
+    def collect(self) -> None:
+        """Bring the data here."""
+        chosen = settings.collect(self.study)
+        made = self.data("raw.parquet", "source.json")
+        with self.recorded("collect", chosen, [], made):
+            collected = stages.collect(chosen)
+            io.write_arrow(self.folder.root / "data/raw.parquet", collected.table)
+            collected.source.write(self.folder.root / "data/source.json")
+
+    def clean(self) -> None:
+        """Say what rows and columns are."""
+        chosen = settings.clean(self.study)
+        made = self.data("clean.parquet", "cleaning.json", "digest.json")
+        with self.recorded("clean", chosen, self.data("raw.parquet"), made):
+            cleaned = stages.clean(chosen, io.read_table(self.folder.root / "data/raw.parquet"))
+            io.write_table(self.folder.root / "data/clean.parquet", cleaned.frame)
+            cleaned.account.write(self.folder.root / "data/cleaning.json")
+            stages.digest(cleaned).write(self.folder.root / "data/digest.json")
+
+    def split(self, number: int) -> None:
+        """Part the rows of one split."""
+        chosen, read = settings.split(self.study, self.n_splits), self.data("clean.parquet", "digest.json")
+        with self.recorded(f"split/split-{number}", chosen, read, [self.folder.root / f"data/split-{number}"]):
+            known = Digest.read(self.folder.root / "data/digest.json")
+            table = io.read_columns(self.folder.root / "data/clean.parquet")
+            parts, schema = stages.split(chosen, number, table, known)
+            for part, columns in parts.items():
+                io.write_columns(self.folder.part(number, part), columns)
+            schema.write(self.folder.schema(number))
+
+    def train(self, run: Run, *, threads: int = 1) -> None:
+        """Train one model on one split, and write its record."""
+        chosen, schema = settings.train(self.study, run), Schema.read(self.folder.schema(run.split))
+        paths = [self.folder.part(run.split, part) for part in ("train", "validation")]
+        files = ("weights.safetensors", "history.parquet", "model.json")
+        made = [self.folder.model(run, name) for name in files]
+        read = [*paths, self.folder.schema(run.split)]
+        with self.recorded(f"train/{run.stem}", chosen, read, made, threads) as facts:
+            fitted = stages.train(chosen, schema, *map(io.read_columns, paths), gpus=0)
+            io.write_arrays(made[0], fitted.model.state())
+            io.write_columns(made[1], fitted.history)
+            stages.describe(chosen, schema, fitted).write(made[2])
+            facts["device"] = fitted.device
 
     def evaluate(self) -> None:
         """Score and compare all models."""
         chosen = json.loads(settings.as_json(settings.evaluate(self.study, self.name, self.runs)))
-        judged = stages.evaluate(chosen, self.folder)
-        for run, columns in judged.predictions.items():
-            io.write_columns(self.folder.predictions(run), columns)
-        judged.evaluation.write(self.folder.root / "evaluation.json")
-        io.write_rows(self.folder.root / "scores.csv", evaluation.score_rows(judged.evaluation))
+        made = [self.folder.root / "evaluation.json", self.folder.root / "predictions"]
+        with self.recorded("evaluate", chosen, [self.folder.root / "models"], made):
+            judged = stages.evaluate(chosen, self.folder)
+            for run, columns in judged.predictions.items():
+                io.write_columns(self.folder.predictions(run), columns)
+            judged.evaluation.write(self.folder.root / "evaluation.json")
+            io.write_rows(self.folder.root / "scores.csv", evaluation.score_rows(judged.evaluation))
 
     def report(self) -> None:
         """Draw and write what a person reads."""
         chosen = json.loads(settings.as_json(settings.report(self.study, self.name, self.runs)))
+        study, jobs = report.resolved(chosen, self.folder), records.of_study(self.folder, self.runs)
+        study.write(self.folder.root / "study.json")
+        history.archive(self.folder, study, jobs, self.runs)
+        io.write_json(self.folder.root / "crate/ro-crate-metadata.json", crate.build(self.folder, study, jobs))
         made = report.make(chosen, self.folder)
         for stem, svg in made.figures.items():
             io.write_text(self.folder.root / f"figures/{stem}.svg", svg)
             table = made.tables[stem]
             io.write_rows(self.folder.root / f"tables/{stem}.csv", table.to_dict("records"), columns=list(table))
-        made.study.write(self.folder.root / "study.json")
         io.write_text(self.folder.root / "report.html", made.html)
 
 

@@ -31,6 +31,8 @@ TABLE = re.compile(r"(<!-- reruns -->\n).*(<!-- end of reruns -->)", re.DOTALL)
 def after(edit: Edit, base: Workspace, folder: Path) -> dict:
     """Make an edit in a copy of a finished run, run, and return what was needless and what missed."""
     space = base.copied(folder)
+    if edit.cut_off:
+        space.ran(cut_off=False)  # what is known of files by their inode and times is then known of the copy
     edit.make(space)
     ran = space.ran(cut_off=edit.cut_off)
     must, direct, may = edit.jobs(space), edit.direct(space), edit.may(space)
@@ -68,7 +70,7 @@ def rows(found: dict[str, dict[str, dict]]) -> list[str]:
         "| edit | must run | " + " | ".join(f"{name}: needless | missed" for name in contenders) + " |",
         "|---" * (2 + 2 * len(contenders)) + "|",
     ]
-    for name in next(iter(found.values())):
+    for name in EDITS:
         counts = [f"{len(found[each][name]['needless'])} | {len(found[each][name]['missed'])}" for each in contenders]
         lines.append(f"| {name} | {found[contenders[0]][name]['must']} | " + " | ".join(counts) + " |")
     sums = [
@@ -84,21 +86,22 @@ def main() -> None:
     """Compare all on all edits, or some on some."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dvc", type=Path, help="DVC's program; without it DVC's last figures stand")
-    parser.add_argument("--only", help="edits that fit this pattern; figures are then not kept")
+    parser.add_argument("--only", help="edits that fit this pattern; the last figures of the others stand")
+    parser.add_argument(
+        "--contenders", nargs="+", default=[each.name for each in CONTENDERS], help="the others' figures stand"
+    )
     arguments = parser.parse_args()
     kept = ROOT / "benchmarks/reruns.json"
-    found = json.loads(kept.read_text())["edits"] if kept.exists() and not arguments.only else {}
-    chosen = [each for each in CONTENDERS if each is not Dvc or arguments.dvc]
+    found: dict[str, dict[str, dict]] = json.loads(kept.read_text())["edits"] if kept.exists() else {}
+    chosen = [each for each in CONTENDERS if each.name in arguments.contenders and (each is not Dvc or arguments.dvc)]
     if arguments.dvc:
         Dvc.program = arguments.dvc.resolve()
     names = [name for name in EDITS if re.search(arguments.only or "", name)]
     with tempfile.TemporaryDirectory() as folder:
         for each in chosen:
-            found[each.name] = compared(each, names, Path(folder))
+            found[each.name] = found.get(each.name, {}) | compared(each, names, Path(folder))
     table = rows(found)
     print("\n".join(table))
-    if arguments.only:
-        return
     machine = f"{platform.system()} {platform.machine()}"
     kept.write_text(json.dumps({"machine": machine, "edits": found}, indent=1) + "\n")
     page = ROOT / "benchmarks/README.md"
