@@ -113,8 +113,9 @@ class Alone:
         chosen = json.loads(settings.as_json(settings.report(self.study, self.name, self.runs)))
         study, jobs = report.resolved(chosen, self.folder), records.of_study(self.folder, self.runs)
         study.write(self.folder.root / "study.json")
-        history.archive(self.folder, study, jobs, self.runs)
+        history.archive(self.folder, study, chosen["study"], jobs, self.runs)
         io.write_json(self.folder.root / "crate/ro-crate-metadata.json", crate.build(self.folder, study, jobs))
+        io.write_text(self.folder.root / "crate/Snakefile", crate.SNAKEFILE.read_text(encoding="utf-8"))
         made = report.make(chosen, self.folder)
         for stem, svg in made.figures.items():
             io.write_text(self.folder.root / f"figures/{stem}.svg", svg)
