@@ -126,9 +126,9 @@ def test_a_changed_setting_of_one_model_trains_that_model_alone(ran):
     assert sorted(jobs) == sorted(["train"] * 4 + ["evaluate", "report", "index", "all"])
 
 
-def test_another_interval_of_checkpoints_trains_nothing(ran):
+def test_another_interval_of_checkpoints_runs_nothing(ran):
     ran.write("changed.yaml", STUDY + "    resources: {checkpoint_seconds: 5}\n")
-    assert sorted(ran.jobs(config="changed.yaml")) == ["all", "report"]  # the report shows the whole study
+    assert ran.jobs(config="changed.yaml") == []
 
 
 def test_a_module_of_another_workflow(project):
