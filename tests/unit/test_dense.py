@@ -2,7 +2,31 @@ import pytest
 import torch
 from torch import nn
 
-from serpens.models.dense import Linear
+from serpens.models import dense
+from serpens.models.dense import Linear, is_wide_amd
+
+
+@pytest.fixture(autouse=True)
+def by_onednn(monkeypatch):
+    """Compute by oneDNN whatever this machine is."""
+    if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        pytest.skip("this torch has no oneDNN")
+    monkeypatch.setattr(dense, "_is_faster", lambda: True)
+
+
+@pytest.mark.parametrize(
+    ("text", "wide"),
+    [
+        ("vendor_id\t: AuthenticAMD\ncpu family\t: 26\nmodel\t: 2\n", True),
+        ("vendor_id\t: AuthenticAMD\ncpu family\t: 25\nmodel\t: 17\n", False),
+        ("vendor_id\t: GenuineIntel\ncpu family\t: 26\n", False),
+        ("processor\t: 0\nBogoMIPS\t: 50.00\n", False),
+    ],
+)
+def test_the_cpu_is_known_by_its_family(tmp_path, text, wide):
+    (tmp_path / "cpuinfo").write_text(text)
+    assert is_wide_amd(tmp_path / "cpuinfo") is wide
+    assert not is_wide_amd(tmp_path / "none")
 
 
 @pytest.mark.parametrize(("n", "d_in", "d_out"), [(1, 1, 1), (7, 28, 16), (64, 5, 1), (256, 256, 256)])
