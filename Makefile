@@ -10,8 +10,8 @@
 PYTHON ?= python3
 CORES ?= 2
 ARGS ?=
-# files of tests side by side: most of their time one process waits for another
-TESTING := -n $(CORES) --dist loadfile
+# files of tests side by side, each on one thread: most of their time one process waits for another
+TESTING := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n $(CORES) --dist loadfile
 SMK := workflow profiles Snakefile
 
 run: .venv/core
@@ -27,10 +27,10 @@ verify: .venv/core
 	@PYTHONPATH=workflow .venv/bin/python -m serpens.verify $(ARGS)
 
 test: .venv/test
-	.venv/bin/python -m pytest $(TESTING) -m "not slow" $(ARGS)
+	$(TESTING) -m "not slow" $(ARGS)
 
 test-full: .venv/test
-	.venv/bin/python -m pytest $(TESTING) $(ARGS)
+	$(TESTING) $(ARGS)
 
 check: .venv/test
 	.venv/bin/ruff format --check .
