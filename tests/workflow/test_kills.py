@@ -261,7 +261,8 @@ if "DYING" in os.environ:
 @pytest.mark.parametrize("kills", KILLS)
 def test_killed_within_the_writing_of_a_checkpoint(site, kills):
     left = kills
-    while left:
+    # on a busy disk a training writes seldom, and may end before it is to die
+    for _ in range(10 * kills):
         here = site("mlp")
         (here.folder / "hook").mkdir()
         (here.folder / "hook/sitecustomize.py").write_text(SUICIDE)
@@ -270,8 +271,10 @@ def test_killed_within_the_writing_of_a_checkpoint(site, kills):
         process = here.start("--retries", "30")
         assert process.wait(PATIENCE) == 0, here.said
         assert_undisturbed(here)
-        before, left = left, int((here.folder / "left").read_text())
-        assert left < before, "nothing was killed"
+        left = int((here.folder / "left").read_text())
+        if not left:
+            return
+    raise AssertionError(f"{left} of {kills} kills did not happen")
 
 
 @contextlib.contextmanager

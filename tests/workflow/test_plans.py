@@ -160,53 +160,44 @@ def test_forced_rules_and_targets_by_path(ran):
     assert ran.jobs("results/small/report.html") == []
 
 
-def test_two_runs_at_once_do_not_meet(project):
+@pytest.fixture
+def run_until(project):
+    """Return a function that starts a run and waits until it has made a file; at the end it is stopped."""
     project.write("table.csv", table())
     project.write("mine.yaml", QUICK)
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "-s",
-        str(ROOT / "Snakefile"),
-        "--cores",
-        "1",
-        "--configfile",
-        "mine.yaml",
-    ]
-    first = subprocess.Popen(command, cwd=project.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    deadline = time.monotonic() + 60
-    while not (project.folder / ".snakemake/serpens/running/lock").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    started = []
+
+    def until(name):
+        command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--cores", "1"]
+        with (project.folder / "said").open("w") as said:
+            run = subprocess.Popen(
+                [*command, "--configfile", "mine.yaml"], cwd=project.folder, stdout=said, stderr=subprocess.STDOUT
+            )
+        started.append(run)
+        deadline = time.monotonic() + 60
+        while not (project.folder / name).exists():
+            assert time.monotonic() < deadline, (project.folder / "said").read_text()
+            time.sleep(0.05)
+        return run
+
+    yield until
+    for run in started:
+        run.kill()
+        run.wait()
+
+
+def test_two_runs_at_once_do_not_meet(project, run_until):
+    first = run_until(".snakemake/serpens/running/lock")
     second = project.snakemake()
     assert second.returncode != 0
     assert f"Another run is at work in this folder (process {first.pid} on " in second.stderr
     assert "cannot be locked" in second.stderr
-    out, _ = first.communicate(timeout=300)
-    assert first.returncode == 0, out
+    assert first.wait(timeout=300) == 0, (project.folder / "said").read_text()
     assert project.jobs() == []
 
 
-def test_a_killed_run_is_taken_up(project):
-    project.write("table.csv", table())
-    project.write("mine.yaml", QUICK)
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "-s",
-        str(ROOT / "Snakefile"),
-        "--cores",
-        "1",
-        "--configfile",
-        "mine.yaml",
-    ]
-    run = subprocess.Popen(command, cwd=project.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not (project.folder / "results/small/records/clean.json").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+def test_a_killed_run_is_taken_up(project, run_until):
+    run = run_until("results/small/records/clean.json")
     run.kill()
     run.wait()
     done = project.run()
