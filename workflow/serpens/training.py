@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from serpens import losses
+from serpens.config import Task
 from serpens.data import Examples, Problem
 from serpens.errors import DataError
 from serpens.optimizers import Flat, Optimizer, learning_rate_at
@@ -20,6 +21,7 @@ from serpens.trainingstate import Best, History, TrainingState, name_of, own_cha
 
 if TYPE_CHECKING:
     from serpens.checkpoints import Checkpoints
+    from serpens.models.dense import Backpropagation
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +89,7 @@ def _train(
         training["optimizer"], flat, weight_decay=training["weight_decay"], momentum=training["momentum"]
     )
     loss_of = losses.for_task(problem.task)
+    differentiate = _differentiate(network, problem.task, flat)
     X, y, weight = _tensors(train, device)
     if training["class_weights"] == "balanced" and problem.task == "classification":
         class_weight = losses.balanced(y, problem.n_outputs)
@@ -107,15 +110,13 @@ def _train(
         shuffled = now.shuffle(n)
         while now.batch < n_batches:
             rows = shuffled[now.batch * size : (now.batch + 1) * size]
-            loss = loss_of(
-                network(X.index_select(0, rows)),
+            loss = differentiate(
+                X.index_select(0, rows),
                 y.index_select(0, rows),
                 None if weight is None else weight.index_select(0, rows),
             )
-            flat.gradient.zero_()
-            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step(rate_at(now.step))
-            now.total += loss.detach() * len(rows)
+            now.total += loss * len(rows)
             now.batch += 1
             if checkpoints is not None and checkpoints.due():
                 checkpoints.save(now.kept())
@@ -132,6 +133,37 @@ def _train(
         now.next_epoch()
     network.load_state_dict(now.best.state)
     return network.eval(), now.history
+
+
+# (inputs, y, weight) of a batch -> its loss; leaves the gradient in the flat vector
+Differentiate = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+
+
+def _differentiate(network: nn.Module, task: Task, flat: Flat) -> Differentiate:
+    """Return what a step needs: by autograd, or by a network that knows its own derivative on a CPU."""
+    # not inherited: who derives a network from ours may pass its batches forward in another way
+    if "backpropagation" in vars(type(network)) and flat.vector.device.type == "cpu":
+        return _by_hand(network.backpropagation(), losses.by_hand(task))  # type: ignore[operator]
+    return _by_autograd(network, losses.for_task(task), flat)
+
+
+def _by_autograd(network: nn.Module, loss_of: losses.Loss, flat: Flat) -> Differentiate:
+    def differentiate(x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
+        loss = loss_of(network(x), y, weight)
+        flat.gradient.zero_()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    return differentiate
+
+
+def _by_hand(backpropagation: "Backpropagation", loss_of: losses.LossByHand) -> Differentiate:
+    def differentiate(x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
+        loss, gradient = loss_of(backpropagation.outputs(x), y, weight)
+        backpropagation.backward(gradient)
+        return loss
+
+    return differentiate
 
 
 def _go_on(now: TrainingState, checkpoints: "Checkpoints") -> None:

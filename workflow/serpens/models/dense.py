@@ -1,9 +1,10 @@
-"""A linear layer that trains faster on CPUs."""
+"""Backpropagation through a chain of dense layers, by hand, which spares a CPU what autograd costs beside the maths."""
 
 import re
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,54 @@ from torch import Tensor, nn
 # The first AMD family (Zen 5) that computes 512 bits at once, of which MKL uses 256. In the one before, MKL's products
 # are as fast as oneDNN's and its transposed ones faster: an epoch at batch 256 takes 0.8 times as long without oneDNN.
 WIDE_FAMILY = 26
+
+_aten = torch.ops.aten
+
+
+class _Activation(NamedTuple):
+    """An activation, and how a gradient goes back through it, in place.
+
+    ``apply`` takes what comes before and returns what comes after, the same tensor where the result alone tells the
+    derivative; ``pull_back`` takes the gradient, what came before, and what came after.
+    """
+
+    apply: Callable[[Tensor], Tensor]
+    pull_back: Callable[[Tensor, Tensor, Tensor], object]
+
+
+_ACTIVATIONS = {
+    "sigmoid": _Activation(torch.sigmoid_, lambda g, _, y: _aten.sigmoid_backward.grad_input(g, y, grad_input=g)),
+    "tanh": _Activation(torch.tanh_, lambda g, _, y: _aten.tanh_backward.grad_input(g, y, grad_input=g)),
+    "relu": _Activation(torch.relu_, lambda g, _, y: _aten.threshold_backward.grad_input(g, y, 0, grad_input=g)),
+    "silu": _Activation(nn.functional.silu, lambda g, x, _: _aten.silu_backward.grad_input(g, x, grad_input=g)),
+    "gelu": _Activation(nn.functional.gelu, lambda g, x, _: _aten.gelu_backward.grad_input(g, x, grad_input=g)),
+}
+
+
+class _Products(NamedTuple):
+    """The three matrix products of a layer; the last argument is room for the result, which they return."""
+
+    forward: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # inputs, weight, bias
+    of_inputs: Callable[[Tensor, Tensor, Tensor], Tensor]  # gradient, weight
+    of_weight: Callable[[Tensor, Tensor, Tensor], Tensor]  # gradient, inputs
+
+
+_BY_TORCH = _Products(
+    lambda x, weight, bias, out: torch.addmm(bias, x, weight.t(), out=out),
+    lambda g, weight, out: torch.mm(g, weight, out=out),
+    lambda g, x, out: torch.mm(g.t(), x, out=out),
+)
+_BY_ONEDNN = _Products(  # brings its own room
+    lambda x, weight, bias, out: _product(x, weight, bias),
+    lambda g, weight, out: _product(g, weight.t()),
+    lambda g, x, out: out.copy_(_product(g.t(), x.t())),
+)
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return ``x @ weight.T + bias``, computed by oneDNN."""
+    out: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return out
 
 
 @cache
@@ -30,47 +79,86 @@ def is_wide_amd(cpuinfo: Path) -> bool:
     return "AuthenticAMD" in text and family is not None and int(family[1]) >= WIDE_FAMILY
 
 
-def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return ``x @ weight.T + bias``, computed by oneDNN."""
-    out: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
-    return out
+class _Layer(NamedTuple):
+    """The parameters of a layer and where their gradients are wanted, all without autograd."""
+
+    weight: Tensor  # (d_out, d_in)
+    bias: Tensor
+    of_weight: Tensor
+    of_bias: Tensor
+
+    @classmethod
+    def of(cls, layer: nn.Linear) -> "_Layer":
+        if layer.weight.grad is None or layer.bias.grad is None:
+            msg = "parameters must have gradients to overwrite"
+            raise ValueError(msg)
+        return cls(layer.weight.detach(), layer.bias.detach(), layer.weight.grad, layer.bias.grad)
 
 
-class _Affine(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        return _product(x, weight, bias)
+class Backpropagation:
+    """Forward and backward pass of ``Linear, activation, dropout, ..., Linear`` on a CPU, in float32.
 
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
-        x, weight = ctx.saved_tensors
-        of_x = _product(gradient, weight.t()) if ctx.needs_input_grad[0] else None
-        return of_x, _product(gradient.t(), x.t()), gradient.sum(0)
+    Does what autograd does, with the same operations and to the same bits, but records no graph, writes gradients where
+    they are wanted and uses its memory again (``benchmarks/training.py``). On AMD's CPUs since Zen 5 oneDNN computes
+    the products, which it does faster there.
 
-
-class Linear(nn.Linear):
-    """``nn.Linear``, whose products oneDNN computes while it trains on a CPU in float32.
-
-    torch leaves them to MKL, which uses only half the vector width of some CPUs (AMD's since Zen 5): there a training
-    step of an MLP takes 1.2 to 1.6 times as long (``benchmarks/training.py``). On all others, everywhere else, and when
-    nothing is learned, this is ``nn.Linear``.
-
-    Shape
-    -----
-    x ``(n, in_features)`` -> ``(n, out_features)``.
+    Parameters
+    ----------
+    layers
+        The linear layers in their order. Their parameters must have gradients, which are overwritten.
+    activation
+        ``sigmoid``, ``tanh``, ``relu``, ``silu`` or ``gelu``; after each layer but the last.
+    dropout
+        Share of hidden units that a batch loses.
 
     Examples
     --------
-    >>> Linear(3, 2)(torch.zeros(5, 3)).shape
-    torch.Size([5, 2])
+    >>> layer = nn.Linear(3, 1)
+    >>> layer.weight.grad, layer.bias.grad = torch.zeros(1, 3), torch.zeros(1)
+    >>> chain = Backpropagation([layer], "relu", 0.0)
+    >>> chain.outputs(torch.ones(5, 3)).shape
+    torch.Size([5, 1])
+    >>> chain.backward(torch.ones(5, 1))
+    >>> layer.weight.grad
+    tensor([[5., 5., 5.]])
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return ``x @ weight.T + bias``."""
-        on_cpu = x.device.type == "cpu" and x.dtype == torch.float32 and x.ndim == 2
-        if on_cpu and torch.is_grad_enabled() and _is_faster():
-            out: Tensor = _Affine.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call]
-            return out
-        return super().forward(x)
+    def __init__(self, layers: Sequence[nn.Linear], activation: str, dropout: float) -> None:
+        self.activation, self.dropout = _ACTIVATIONS[activation], dropout
+        self.products = _BY_ONEDNN if _is_faster() else _BY_TORCH
+        self.layers = [_Layer.of(layer) for layer in layers]
+        self.rows = 0
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """Return the outputs ``(n, d_out)`` of a batch ``(n, ...)`` of ``d_in`` numbers each."""
+        if len(x) != self.rows:  # the last batch of an epoch, and the first of the next
+            self.rows = len(x)
+            self.forward_room, self.backward_room = self._room(), self._room()
+        x = x.flatten(1)
+        # what the batch leaves behind on its way: inputs of each layer; what came before and after an activation
+        self.inputs, self.around, self.masks = [x], [], []
+        for layer, room in zip(self.layers[:-1], self.forward_room, strict=True):
+            before = self.products.forward(x, layer.weight, layer.bias, room)
+            x = after = self.activation.apply(before)
+            if self.dropout:
+                self.masks.append(torch.empty_like(after).bernoulli_(1 - self.dropout).div_(1 - self.dropout))
+                x = after * self.masks[-1]
+            self.around.append((before, after))
+            self.inputs.append(x)
+        last = self.layers[-1]
+        return torch.addmm(last.bias, x, last.weight.t())
+
+    def backward(self, gradient: Tensor) -> None:
+        """Write the gradients of the parameters, from that of the last batch's outputs ``(n, d_out)``."""
+        for k in reversed(range(len(self.layers))):
+            layer = self.layers[k]
+            self.products.of_weight(gradient, self.inputs[k], layer.of_weight)
+            torch.sum(gradient, 0, out=layer.of_bias)
+            if k:
+                gradient = self.products.of_inputs(gradient, layer.weight, self.backward_room[k - 1])
+                if self.dropout:
+                    gradient.mul_(self.masks[k - 1])
+                self.activation.pull_back(gradient, *self.around[k - 1])
+
+    def _room(self) -> list[Tensor]:
+        return [layer.bias.new_empty(self.rows, len(layer.bias)) for layer in self.layers[:-1]]

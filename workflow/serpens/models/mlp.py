@@ -7,7 +7,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from serpens.data import Problem
-from serpens.models.dense import Linear
+from serpens.models.dense import Backpropagation
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "sigmoid": nn.Sigmoid,
@@ -36,19 +36,25 @@ class MLP(nn.Module):
         self, *, d_in: int, n_outputs: int, width: int, n_blocks: int, activation: str, dropout: float
     ) -> None:
         super().__init__()
+        self.activation, self.dropout = activation, dropout
         widths = [d_in] + [width] * n_blocks
         blocks: list[nn.Module] = [nn.Flatten()]
         for d_from, d_to in pairwise(widths):
-            blocks += [Linear(d_from, d_to), ACTIVATIONS[activation]()]
+            blocks += [nn.Linear(d_from, d_to), ACTIVATIONS[activation]()]
             if dropout:
                 blocks.append(nn.Dropout(dropout))
         self.blocks = nn.Sequential(*blocks)
-        self.output = Linear(widths[-1], n_outputs)
+        self.output = nn.Linear(widths[-1], n_outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the outputs of a batch."""
         out: Tensor = self.output(self.blocks(x))
         return out
+
+    def backpropagation(self) -> Backpropagation:
+        """Return what gives the outputs of a batch and the gradients of the parameters without autograd."""
+        layers = [block for block in self.blocks if isinstance(block, nn.Linear)]
+        return Backpropagation([*layers, self.output], self.activation, self.dropout)
 
 
 def build(problem: Problem, *, width: int, n_blocks: int, activation: str, dropout: float) -> MLP:
