@@ -57,7 +57,7 @@ benchmark: .venv/test .venv/benchmark
 benchmark-reruns: .venv/test .venv-dvc/dvc
 	.venv/bin/python benchmarks/reruns/compare.py --dvc .venv-dvc/bin/dvc
 
-# what it costs to find that nothing is to be done; the first time it makes a thousand jobs
+# what it costs to find that nothing is to be done; makes a thousand jobs first
 benchmark-planning: .venv/test
 	.venv/bin/python benchmarks/planning.py
 

@@ -1,11 +1,10 @@
 """What it costs to find that nothing is to be done: a thousand jobs, all up to date, against plain Snakemake.
 
-    make benchmark-planning    or  .venv/bin/python benchmarks/planning.py --folder kept --rounds 5
+    make benchmark-planning    or  .venv/bin/python benchmarks/planning.py --rounds 5
 
-The first time a folder is given, its thousand jobs are run (some minutes). Plain Snakemake plans the same jobs from
-the same rules without our digests (reruns/Snakefile), once as it is and once with the configuration read and checked
-as Serpens does. They take turns; what counts is the CPU time of `snakemake -n`, and which files it opens (needs
-strace).
+The thousand jobs are run first (some minutes). Plain Snakemake plans the same jobs from the same rules without our
+digests (reruns/Snakefile), once as it is and once with the configuration read and checked as Serpens does. They take
+turns; what counts is the CPU time of `snakemake -n`, and which files it opens (needs strace).
 Figures go to benchmarks/planning.json.
 """
 
@@ -91,23 +90,18 @@ def many(space: Workspace, n_studies: int) -> None:
 
 
 def made(folder: Path, n_studies: int) -> dict[str, Workspace]:
-    """Return the project of each contender, up to date; what a folder already has is not made again."""
-    ours = Workspace(folder / "serpens")
-    if not ours.folder.exists():
-        ours = Workspace.create(folder / "serpens")
-        many(ours, n_studies)
+    """Return the project of each contender, up to date."""
+    ours = Workspace.create(folder / "serpens")
+    many(ours, n_studies)
     fast_run(ours)
-    plain, checked = Workspace(folder / "plain"), Workspace(folder / "checked")
-    if not plain.folder.exists():
-        plain = Workspace.create(folder / "plain")
-        many(plain, n_studies)
-        shutil.copy(PLAIN, plain.folder / "Snakefile")
-        for script in (plain.folder / "workflow/scripts").iterdir():
-            script.write_text(BORROWED)
+    plain, checked = Workspace.create(folder / "plain"), Workspace(folder / "checked")
+    many(plain, n_studies)
+    shutil.copy(PLAIN, plain.folder / "Snakefile")
+    for script in (plain.folder / "workflow/scripts").iterdir():
+        script.write_text(BORROWED)
     fast_run(plain)
-    if not checked.folder.exists():
-        shutil.copytree(plain.folder, checked.folder)
-        checked.write("Snakefile", f"{CHECKED}\n{PLAIN.read_text()}")
+    shutil.copytree(plain.folder, checked.folder)
+    checked.write("Snakefile", f"{CHECKED}\n{PLAIN.read_text()}")
     return {"Serpens": ours, "Snakemake": plain, "Snakemake, configuration checked": checked}
 
 
@@ -154,13 +148,10 @@ def main() -> None:
     """Alternate the contenders, and print medians and ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--folder", type=Path, help="where the thousand jobs are made and kept")
     parser.add_argument("--jobs", type=int, default=1000, help="about how many jobs")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as passing:
-        folder = (arguments.folder or Path(passing)).resolve()
-        folder.mkdir(parents=True, exist_ok=True)
-        measure(made(folder, round(arguments.jobs / JOBS_OF_STUDY)), arguments.rounds)
+    with tempfile.TemporaryDirectory() as folder:
+        measure(made(Path(folder).resolve(), round(arguments.jobs / JOBS_OF_STUDY)), arguments.rounds)
 
 
 def measure(spaces: dict[str, Workspace], rounds: int) -> None:

@@ -1,5 +1,6 @@
 """The common ground of all stages: the checked configuration, what each job takes from it, and which must run again."""
 
+import gc
 from functools import cache
 
 from snakemake.io import checkpoint_target
@@ -41,6 +42,8 @@ def plan():
         logger.warning(fault)
     made = Plan(JOBS, Reader(CODE_CACHE), remembered(), forced)
     made.save()
+    # what is there by now stays; the collector, which planning calls often, need not walk through it each time
+    gc.freeze()
     # after each checkpoint Snakemake plans anew, which is worth it only where a study waits for its cleaning
     rules.clean.rule.is_checkpoint = bool(made.waiting)
     return made

@@ -297,8 +297,14 @@ class ResolvedStudy(Study, Artefact):
     """Types of the kept columns."""
 
 
+# Records outlive the version of Serpens that wrote them: what a later one no longer knows, it leaves alone.
+OUTLIVING = ConfigDict(extra="ignore")
+
+
 class CodeRecord(Entry):
     """What a job ran: see :mod:`serpens.codedigest`."""
+
+    model_config = OUTLIVING
 
     sha256: str
     """Of all definitions that its script reaches, and of the libraries that they import."""
@@ -309,14 +315,16 @@ class CodeRecord(Entry):
 class OutputRecord(Entry):
     """A file as a job left it."""
 
+    model_config = OUTLIVING
+
     sha256: str
     bytes: int
-    stamp: tuple[int, int, int, int]
-    """Size in bytes, modification time and inode change time in ns, inode: while they stay, so does the content."""
 
 
 class Record(Artefact):
     """`records/`: what a job was made from, where it ran, and what it took."""
+
+    model_config = OUTLIVING
 
     rule: str
     wildcards: dict[str, str]

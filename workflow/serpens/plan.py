@@ -141,11 +141,11 @@ class Plan:
 
     def _outputs_changed(self, outputs: Mapping[str, Any]) -> Iterator[Reason]:
         for path, output in outputs.items():
-            found = _stamp(path)
-            if found is None:
+            try:
+                if self.contents.sha256(path) != output["sha256"]:
+                    yield Reason("output", path, "altered by hand, or damaged")
+            except FileNotFoundError:
                 yield Reason("output", path, "missing")
-            elif found != output["stamp"] and self.contents.sha256(path) != output["sha256"]:
-                yield Reason("output", path, "altered by hand, or damaged")
 
     def _inputs_changed(self, inputs: Mapping[str, str]) -> Iterator[Reason]:
         for path, sha256 in inputs.items():

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from serpens.codedigest import Code
-from serpens.contents import files, stamp
+from serpens.contents import files
 from serpens.io import sha256
 
 # What a reader needs to make the numbers again; everything else is pinned by requirements/*.lock.
@@ -71,7 +71,7 @@ def origin(rule: str, code: Code, settings: Mapping[str, Any], inputs: Iterable[
 
 
 def _left(path: Path) -> dict[str, Any]:
-    return {"sha256": sha256(path), "bytes": path.stat().st_size, "stamp": stamp(path)}
+    return {"sha256": sha256(path), "bytes": path.stat().st_size}
 
 
 def now() -> str:
