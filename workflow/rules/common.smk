@@ -7,7 +7,7 @@ from snakemake.io import checkpoint_target
 from snakemake.logging import logger
 from snakemake.settings.types import RerunTrigger
 
-from serpens import environment, planning
+from serpens import devices, environment, planning
 from serpens.codedigest import Reader
 from serpens.contents import remembered
 from serpens.jobs import Job, Jobs
@@ -40,6 +40,8 @@ def plan():
     embedded = workflow.modifier.skip_configfile
     for fault in environment.exact(workflow.dag_settings, RerunTrigger, embedded):
         logger.warning(fault)
+    if workflow.local_exec and "gpu" not in workflow.global_resources:
+        workflow.register_resource("gpu", len(devices.gpus()))
     made = Plan(JOBS, Reader(CODE_CACHE), remembered(), forced)
     made.save()
     # what is there by now stays; the collector, which planning calls often, need not walk through it each time

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from serpens import io, stages
 from serpens.artefacts import Schema
 from serpens.checkpoints import KEY_DIGITS, Checkpoints
+from serpens.devices import leased
 from serpens.run import script_run
 
 if TYPE_CHECKING:
@@ -21,10 +22,11 @@ with script_run(snakemake) as run:
             deadline=run.deadline,
         )
     )
+    gpus = run.hold(leased(snakemake.resources.gpu))
     fitted = stages.train(
         run.settings, schema, train, validation, gpus=snakemake.resources.gpu, checkpoints=checkpoints
     )
     io.write_arrays(snakemake.output.weights, fitted.model.state())
     io.write_columns(snakemake.output.history, fitted.history)
     stages.describe(run.settings, schema, fitted).write(snakemake.output.description)
-    run.facts.update(device=fitted.device, earlier_seconds=checkpoints.earlier_seconds)
+    run.facts.update(device=fitted.device, gpus=gpus, earlier_seconds=checkpoints.earlier_seconds)

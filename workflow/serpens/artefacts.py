@@ -351,6 +351,8 @@ class Record(Artefact):
     """Largest resident memory, in 10^6 bytes."""
     device: str | None = None
     """Where a model was trained."""
+    gpus: tuple[str, ...] = ()
+    """The devices that the training held, by their UUID or as the scheduler named them."""
 
 
 class MadeFrom(Artefact):

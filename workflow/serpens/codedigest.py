@@ -37,6 +37,7 @@ OUTSIDE = frozenset(
         "provenance",
         "codedigest",
         "contents",
+        "devices",
         "run",
         "simulators.registry",
     )

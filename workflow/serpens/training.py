@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from serpens import losses
+from serpens import devices, losses
 from serpens.config import Task
 from serpens.data import Examples, Problem
-from serpens.errors import DataError
+from serpens.errors import DataError, EnvironmentFaultError
 from serpens.optimizers import Flat, Optimizer, learning_rate_at
 from serpens.trainingstate import Best, History, TrainingState, name_of, own_chance
 
@@ -219,5 +219,23 @@ def _check(train_loss: float, epoch: int, rate: float) -> None:
 
 
 def choose_device(gpus: int) -> str:
-    """Return ``cuda`` when the job was given a GPU and this torch can use one, else ``cpu``."""
-    return "cuda" if gpus and torch.cuda.is_available() else "cpu"
+    """Return ``cuda`` when the job was given a GPU, else ``cpu``, also on a machine without one.
+
+    Raises
+    ------
+    EnvironmentFaultError
+        If the machine has a GPU, and this torch cannot use it.
+    """
+    if not gpus:
+        return "cpu"
+    if torch.cuda.is_available():
+        return "cuda"
+    if shown := devices.gpus():
+        built = f"is built for CUDA {torch.version.cuda}" if torch.version.cuda else "is built for CPUs alone"
+        msg = (
+            f"the job was given a GPU ({shown[0].name}), and torch {torch.__version__} must be able to use it; it "
+            f"{built}: install the build of torch {torch.__version__.partition('+')[0]} for this machine's driver into "
+            "the same environment (https://pytorch.org/get-started), or train on the CPU with --resources gpu=0"
+        )
+        raise EnvironmentFaultError(msg)
+    return "cpu"
