@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -25,14 +26,22 @@ def two_gpus(tmp_path, monkeypatch):
     (tmp_path / "bin/nvidia-smi").write_text(DRIVER)
     (tmp_path / "bin/nvidia-smi").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin", prepend=os.pathsep)
-    for name in (devices.VISIBLE, "SLURM_JOB_ID"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv(devices.VISIBLE, raising=False)
 
 
 @pytest.mark.usefixtures("two_gpus")
 @pytest.mark.parametrize(
     ("visible", "seen"),
-    [(None, ["GPU-a", "GPU-b"]), ("1", ["GPU-b"]), ("GPU-a", ["GPU-a"]), ("1,0", ["GPU-a", "GPU-b"]), ("", [])],
+    [
+        (None, ["GPU-a", "GPU-b"]),
+        ("1", ["GPU-b"]),
+        ("GPU-a", ["GPU-a"]),
+        ("1,0", ["GPU-b", "GPU-a"]),
+        ("", []),
+        ("7", []),
+        ("MIG-x", ["MIG-x"]),
+        ("GPU-b,", ["GPU-b"]),
+    ],
 )
 def test_the_driver_and_the_environment_say_which_there_are(visible, seen):
     environment = {} if visible is None else {devices.VISIBLE: visible}
@@ -42,9 +51,10 @@ def test_the_driver_and_the_environment_say_which_there_are(visible, seen):
 def test_a_machine_without_a_driver_has_none_and_waits_for_none(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert devices.gpus({}) == []
+    monkeypatch.setenv(devices.VISIBLE, "0")  # of a scheduler whose driver is not ours to ask
     with devices.leased(1, tmp_path / "leases") as held:
         assert held == []
-        assert os.environ[devices.VISIBLE] == ""
+        assert os.environ[devices.VISIBLE] == "0"
 
 
 @pytest.mark.usefixtures("two_gpus")
@@ -60,12 +70,12 @@ def test_a_job_sees_its_own_devices_alone(tmp_path):
 
 
 @pytest.mark.usefixtures("two_gpus")
-def test_slurm_gives_the_devices_itself(tmp_path, monkeypatch):
-    monkeypatch.setenv("SLURM_JOB_ID", "7")
-    monkeypatch.setenv(devices.VISIBLE, "1")
-    with devices.leased(1, tmp_path / "leases") as held:
-        assert held == ["1"]
-    assert not (tmp_path / "leases").exists()
+def test_jobs_within_one_allocation_of_a_scheduler_are_kept_apart(tmp_path, monkeypatch):
+    monkeypatch.setenv(devices.VISIBLE, "1,0")
+    with devices.leased(1, tmp_path / "leases") as first, ExitStack() as second:
+        monkeypatch.setenv(devices.VISIBLE, "1,0")  # another job of the same allocation
+        assert first == ["GPU-b"]
+        assert second.enter_context(devices.leased(1, tmp_path / "leases")) == ["GPU-a"]
 
 
 @pytest.mark.usefixtures("two_gpus")

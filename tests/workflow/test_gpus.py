@@ -4,12 +4,9 @@ import os
 import re
 
 import pytest
+from tests.unit.test_devices import DRIVER
 from tests.workflow.test_runs import STUDY, table
 
-DRIVER = """#!/bin/sh
-echo "GPU-a, Stand-in 1, 1000"
-echo "GPU-b, Stand-in 1, 1000"
-"""
 ASKED = re.compile(r"^    wildcards: .*model=(\w+).*\n    resources: .*gpu=(\d+)", re.MULTILINE)
 
 
@@ -46,6 +43,10 @@ def test_resources_gpu_0_is_a_switch_to_the_cpu(with_gpus):
 
 def test_a_machine_without_a_gpu_is_not_asked_for_one(small):
     assert set(asked(small).values()) == {"0"}
+
+
+def test_a_dry_run_for_a_cluster_shows_what_the_cluster_is_asked_for(small):
+    assert asked(small, "--jobs", "10")["mlp"] == "1"
 
 
 def test_a_gpu_that_torch_cannot_use_stops_the_training_and_not_the_baselines(with_gpus):

@@ -40,8 +40,7 @@ def plan():
     embedded = workflow.modifier.skip_configfile
     for fault in environment.exact(workflow.dag_settings, RerunTrigger, embedded):
         logger.warning(fault)
-    if workflow.local_exec and "gpu" not in workflow.global_resources:
-        workflow.register_resource("gpu", len(devices.gpus()))
+    limit_gpus()
     made = Plan(JOBS, Reader(CODE_CACHE), remembered(), forced)
     made.save()
     # what is there by now stays; the collector, which planning calls often, need not walk through it each time
@@ -49,6 +48,16 @@ def plan():
     # after each checkpoint Snakemake plans anew, which is worth it only where a study waits for its cleaning
     rules.clean.rule.is_checkpoint = bool(made.waiting)
     return made
+
+
+def limit_gpus():
+    """Let no more trainings run on this machine at once than its GPUs allow; where it has none, none is asked for."""
+    # a dry run of a cluster's profile has no executor, but its number of jobs
+    elsewhere = workflow.non_local_exec or (
+        workflow.dryrun and workflow.resource_settings.nodes
+    )
+    if not elsewhere and "gpu" not in workflow.global_resources:
+        workflow.register_resource("gpu", len(devices.gpus()))
 
 
 def needs(rule, **files):

@@ -1,7 +1,8 @@
 """Which GPUs this machine has, and which of them a job may use.
 
-A scheduler that gives out GPUs says which in CUDA_VISIBLE_DEVICES, and is obeyed. On a workstation nobody does: there a
-job leases its devices, by locks that the kernel takes back when the process ends, however it ends.
+CUDA_VISIBLE_DEVICES, of the user or of a scheduler, says which a run may use; among these each of its jobs leases its
+own, by locks that the kernel takes back when the process ends, however it ends. Several jobs within one allocation of a
+scheduler are thus kept apart too.
 """
 
 import fcntl
@@ -43,44 +44,47 @@ def gpus(environment: Mapping[str, str] = os.environ) -> list[Gpu]:
         shown = subprocess.run(query, capture_output=True, text=True, timeout=QUERY_SECONDS, check=True).stdout
     except (OSError, subprocess.SubprocessError):  # no driver, or no device that it knows
         return []
-    found = []
+    present = []
     for line in shown.splitlines():
         uuid, name, memory = (part.strip() for part in line.split(","))
-        found.append(Gpu(uuid, name, int(memory) if memory.isdigit() else 0))
+        present.append(Gpu(uuid, name, int(memory) if memory.isdigit() else 0))
     visible = environment.get(VISIBLE)
     if visible is None:
-        return found
-    wanted = {word.strip() for word in visible.split(",")}
-    return [gpu for number, gpu in enumerate(found) if {str(number), gpu.uuid} & wanted]
+        return present
+    words = [word.strip() for word in visible.split(",")]
+    return [gpu for word in words if word for gpu in _meant(word, present)]
 
 
-def given_by_scheduler(environment: Mapping[str, str] = os.environ) -> bool:
-    """Return whether this process is a job of SLURM, which gives out the devices itself."""
-    return "SLURM_JOB_ID" in environment
+def _meant(word: str, present: list[Gpu]) -> list[Gpu]:
+    """Return the GPU that CUDA takes a word for: a number, the beginning of a UUID, or a part of a GPU (MIG)."""
+    if word.startswith("MIG-"):
+        return [Gpu(word, "part of a GPU", 0)]
+    return [gpu for number, gpu in enumerate(present) if word == str(number) or gpu.uuid.startswith(word)]
 
 
 @contextmanager
 def leased(n: int, folder: Path = LEASES) -> Iterator[list[str]]:
     """Hold ``n`` GPUs for a block, waiting until they are free, and let CUDA see these alone; yield their UUIDs.
 
-    On a machine without a GPU nothing is held. Who asks for several takes them at the head of a queue, one after the
-    other, so that two who want two cannot each hold one and wait for the other. To be called before CUDA is used.
+    Who asks for several takes them at the head of a queue, one after the other, so that two who want two cannot each
+    hold one and wait for the other. Where no GPU is known nothing is held, and nothing hidden from CUDA. To be called
+    before CUDA is used.
 
     Raises
     ------
     EnvironmentFaultError
         If the machine has fewer than ``n``, but some.
     """
-    if given_by_scheduler():
-        yield [uuid for uuid in os.environ.get(VISIBLE, "").split(",") if uuid]
-        return
     present = [gpu.uuid for gpu in gpus()] if n else []
-    if present and len(present) < n:
+    if n and not present:
+        yield []
+        return
+    if len(present) < n:
         msg = f"this job asks for {n} GPUs and may use {len(present)} here: set resources.gpu to {len(present)} or less"
         raise EnvironmentFaultError(msg)
     before = os.environ.get(VISIBLE)
     with ExitStack() as held:
-        taken = _take(n, present, folder, held) if present else []
+        taken = _take(n, present, folder, held) if n else []
         os.environ[VISIBLE] = ",".join(taken)
         try:
             yield taken

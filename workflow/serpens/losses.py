@@ -7,10 +7,8 @@ from torch import Tensor
 
 from serpens.config import Task
 
-# (outputs (n, n_outputs), y, weight (n,) or None) -> mean loss
+# (outputs (n, n_outputs), y, weight (n,) or None) -> mean loss, or its gradient (n, n_outputs)
 Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
-# the same, without autograd -> mean loss, and its gradient (n, n_outputs) by the outputs
-LossByHand = Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]
 
 
 def cross_entropy(outputs: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -28,28 +26,21 @@ def squared_error(outputs: Tensor, y: Tensor, weight: Tensor | None = None) -> T
     return ((outputs - y) ** 2).mean(dim=1).mul(weight).sum() / weight.sum()
 
 
-def cross_entropy_by_hand(outputs: Tensor, y: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Return :func:`cross_entropy` of logits (n, n_classes), and its gradient: softmax less one-hot, over n."""
+def cross_entropy_gradient(outputs: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Return the gradient of :func:`cross_entropy` by the logits: the row's share times softmax less one-hot."""
     log_p = outputs.log_softmax(dim=1)
-    loss = torch.nn.functional.nll_loss(log_p, y, reduction="mean" if weight is None else "none")
-    if weight is None:
-        share = log_p.new_full((len(y), 1), -1 / len(y))
-    else:
-        total = weight.sum()
-        loss = (loss * weight).sum() / total
-        share = (-weight / total).unsqueeze(1)
-    gradient = torch.zeros_like(log_p).scatter_(1, y.unsqueeze(1), share)
-    return loss, torch.ops.aten._log_softmax_backward_data(gradient, log_p, 1, log_p.dtype)
+    share = log_p.new_full((len(y),), 1 / len(y)) if weight is None else weight / weight.sum()
+    of_log_p = torch.zeros_like(log_p).scatter_(1, y.unsqueeze(1), -share.unsqueeze(1))
+    gradient: Tensor = torch.ops.aten._log_softmax_backward_data(of_log_p, log_p, 1, log_p.dtype)
+    return gradient
 
 
-def squared_error_by_hand(outputs: Tensor, y: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Return :func:`squared_error` of values (n, n_outputs), and its gradient."""
+def squared_error_gradient(outputs: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Return the gradient of :func:`squared_error` by the values: the row's share times twice the mean difference."""
     difference = outputs - y
     if weight is None:
-        return difference.square().mean(), difference.mul_(2 / difference.numel())
-    total = weight.sum()
-    loss = difference.square().mean(dim=1).mul(weight).sum() / total
-    return loss, difference.mul_((weight * (2 / (y.shape[1] * total))).unsqueeze(1))
+        return difference.mul_(2 / difference.numel())
+    return difference.mul_((weight * (2 / (y.shape[1] * weight.sum()))).unsqueeze(1))
 
 
 def for_task(task: Task) -> Loss:
@@ -57,9 +48,9 @@ def for_task(task: Task) -> Loss:
     return cross_entropy if task == "classification" else squared_error
 
 
-def by_hand(task: Task) -> LossByHand:
-    """Return the loss of a task with its gradient."""
-    return cross_entropy_by_hand if task == "classification" else squared_error_by_hand
+def gradient_for_task(task: Task) -> Loss:
+    """Return the gradient of a task's loss by the outputs, which autograd would find."""
+    return cross_entropy_gradient if task == "classification" else squared_error_gradient
 
 
 def balanced(y: Tensor, n_classes: int) -> Tensor:

@@ -5,7 +5,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -139,11 +139,20 @@ def _train(
 Differentiate = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
+@runtime_checkable
+class Differentiated(Protocol):
+    """A network that knows its own derivative."""
+
+    def backpropagation(self) -> "Backpropagation":
+        """Return what gives the outputs of a batch and the gradients of the parameters, on a CPU."""
+
+
 def _differentiate(network: nn.Module, task: Task, flat: Flat) -> Differentiate:
-    """Return what a step needs: by autograd, or by a network that knows its own derivative on a CPU."""
-    # not inherited: who derives a network from ours may pass its batches forward in another way
-    if "backpropagation" in vars(type(network)) and flat.vector.device.type == "cpu":
-        return _by_hand(network.backpropagation(), losses.by_hand(task))  # type: ignore[operator]
+    """Return what a step needs: by a network of ours that knows its derivative, on a CPU, else by autograd."""
+    # the user's networks, derived from ours or not, may pass a batch forward in another way
+    ours = type(network).__module__.startswith("serpens.")
+    if ours and isinstance(network, Differentiated) and flat.vector.device.type == "cpu":
+        return _by_hand(network.backpropagation(), task)
     return _by_autograd(network, losses.for_task(task), flat)
 
 
@@ -151,17 +160,19 @@ def _by_autograd(network: nn.Module, loss_of: losses.Loss, flat: Flat) -> Differ
     def differentiate(x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
         loss = loss_of(network(x), y, weight)
         flat.gradient.zero_()
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         return loss.detach()
 
     return differentiate
 
 
-def _by_hand(backpropagation: "Backpropagation", loss_of: losses.LossByHand) -> Differentiate:
+def _by_hand(backpropagation: "Backpropagation", task: Task) -> Differentiate:
+    loss_of, gradient_of = losses.for_task(task), losses.gradient_for_task(task)
+
     def differentiate(x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
-        loss, gradient = loss_of(backpropagation.outputs(x), y, weight)
-        backpropagation.backward(gradient)
-        return loss
+        outputs = backpropagation.outputs(x)
+        backpropagation.backward(gradient_of(outputs, y, weight))
+        return loss_of(outputs, y, weight)
 
     return differentiate
 
