@@ -152,6 +152,9 @@ WRONG = {
         f"image.columns: 'p*' fits 2 columns of my.csv, but 1 x 3 x 3 pixels need 9; {COLUMNS}"
     ),
     "resources: {gpu: all}": "resources.gpu: must be a whole number, found 'all'",
+    "resources: {gpu: 3, nodes: 2}": "resources.gpu: must be dealt out evenly to 2 nodes, found 3",
+    "resources: {processes: 3, nodes: 2}": "resources.processes: must be dealt out evenly to 2 nodes, found 3",
+    "resources: {gpu: 2, processes: 2}": ("resources.processes: is for CPUs; on GPUs there is one process for each"),
     "audit: {}": f"audit: unknown key; allowed: {STUDY_KEYS}",
 }
 

@@ -83,7 +83,12 @@ KEYS = {
     },
     # what a machine gives changes no result
     "resources.gpu": (BASE, 0, ""),
+    "resources.gpu_model": (BASE, "a100", ""),
+    "resources.nodes": (BASE, 2, ""),
+    "resources.processes": (BASE, 2, ""),
+    "resources.threads": (BASE, 1, ""),
     "resources.mem_mb": (BASE, 1, ""),
+    "resources.disk_mb": (BASE, 1, ""),
     "resources.runtime": (BASE, 1, ""),
     "resources.checkpoint_seconds": (BASE, 1.0, ""),
 }
