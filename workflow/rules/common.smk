@@ -1,17 +1,21 @@
 """The common ground of all stages: the checked configuration, what each job takes from it, and which must run again."""
 
 import gc
+import shutil
+import sys
 from functools import cache
 
 from snakemake.io import checkpoint_target
+from snakemake.jobs import Job as WorkflowJob
 from snakemake.logging import logger
 from snakemake.settings.types import RerunTrigger
 
-from serpens import devices, environment, planning
+from serpens import devices, environment, planning, slurm
 from serpens.codedigest import Reader
 from serpens.contents import remembered
 from serpens.jobs import Job, Jobs
-from serpens.layout import CODE_CACHE, FIGURES
+from serpens.locks import holder
+from serpens.layout import CODE_CACHE, FIGURES, REFUSED, SLURM_RUN, refusal
 from serpens.plan import Plan
 from serpens.settings import as_json
 from serpens.splits import PARTS
@@ -41,6 +45,10 @@ def plan():
     for fault in environment.exact(workflow.dag_settings, RerunTrigger, embedded):
         logger.warning(fault)
     limit_gpus()
+    if not workflow.dryrun:
+        take_up()
+    # a job that ended after its run was killed is complete by its record, and by Snakemake's marks is not
+    workflow.dag.ignore_incomplete = not embedded
     made = Plan(JOBS, Reader(CODE_CACHE), remembered(), forced)
     made.save()
     # what is there by now stays; the collector, which planning calls often, need not walk through it each time
@@ -48,6 +56,23 @@ def plan():
     # after each checkpoint Snakemake plans anew, which is worth it only where a study waits for its cleaning
     rules.clean.rule.is_checkpoint = bool(made.waiting)
     return made
+
+
+def take_up():
+    """Begin where the last run ended: with what its jobs in a cluster finish, and without what it refused."""
+    shutil.rmtree(REFUSED, ignore_errors=True)
+    WorkflowJob.restart_times = property(retries)
+    if plugin := sys.modules.get("snakemake_executor_plugin_slurm"):
+        slurm.mend(plugin, SLURM_RUN)
+    if SLURM_RUN.exists() and holder(RUNNING) is None:
+        slurm.await_orphans(SLURM_RUN.read_text(), logger.warning)
+
+
+def retries(job):
+    """Return how often a job may be tried again: never when it failed for what a person must mend."""
+    record = getattr(job.output, "record", None)
+    refused = record is not None and refusal(record).exists()
+    return 0 if refused else job.rule.restart_times
 
 
 def limit_gpus():
@@ -146,8 +171,25 @@ def settings_of(rule):
     return lambda w: as_json(JOBS.settings(Job.of(rule, dict(w.items()))))
 
 
+def together(w):
+    """Return the group whose trainings share a job of a cluster, as many as the profile says: that of baselines."""
+    return "baselines" if workflow.non_local_exec and not is_network(w) else None
+
+
+def partition(w):
+    """Return where a cluster runs a training: with a GPU in the profile's gpu_partition, if it names one."""
+    profile = workflow.resource_settings._parsed_default_resources
+    names = ("gpu_partition", "slurm_partition") if gpus(w) else ("slurm_partition",)
+    return next((profile[name].raw for name in names if name in profile), None)
+
+
 def gpus(w):
     """Return the GPUs that a training asks for: none for a model that is no network."""
     study = PROJECT.studies[w.study]
     wanted = 1 if study.resources.gpu is None else study.resources.gpu
-    return wanted if planning.is_network(study, w.model) else 0
+    return wanted if is_network(w) else 0
+
+
+def is_network(w):
+    """Return whether a training is that of a network."""
+    return planning.is_network(PROJECT.studies[w.study], w.model)

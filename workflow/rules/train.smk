@@ -20,6 +20,8 @@ rule train:
         description=of_study(f"models/{RUN}/model.json"),
         history=of_study(f"models/{RUN}/history.parquet"),
         record=of_study(f"records/train/{RUN}.json"),
+    group:
+        together
     log:
         of_study(f"logs/train/{RUN}.log"),
     conda:
@@ -27,6 +29,7 @@ rule train:
     threads: 1
     resources:
         gpu=gpus,
+        slurm_partition=partition,
         mem_mb=lambda w, attempt: (PROJECT.studies[w.study].resources.mem_mb or 4000)
         * attempt,
         runtime=lambda w, attempt: (PROJECT.studies[w.study].resources.runtime or 60)

@@ -1,5 +1,6 @@
 """Where things lie in a study's folder: the names that rules, package and readers share."""
 
+import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,8 +10,17 @@ CONTENT_CACHE = Path(".snakemake/serpens/contents.json")
 # Which process runs the workflow here, and the locks that Snakemake holds meanwhile.
 RUNNING = Path(".snakemake/serpens/running")
 LOCKS = Path(".snakemake/locks")
+# The name that the last run's jobs have in SLURM.
+SLURM_RUN = Path(".snakemake/serpens/slurm")
+# Jobs that failed for what a person must mend, so that none of them is tried again.
+REFUSED = Path(".snakemake/serpens/refused")
 # Figures that every report draws, each with the table of the same stem beside it.
 FIGURES = ("distributions", "models", "predictions", "errors", "learning", "cost")
+
+
+def refusal(record: str) -> Path:
+    """Return the file that says that the job with this record was refused in the present run."""
+    return REFUSED / hashlib.sha256(record.encode()).hexdigest()[:16]
 
 
 class Run(NamedTuple):

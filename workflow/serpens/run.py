@@ -8,14 +8,14 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from serpens import codedigest, io, provenance
-from serpens.errors import LockLostError, SerpensError
-from serpens.layout import CODE_CACHE
+from serpens import codedigest, io, provenance, slurm
+from serpens.errors import ConfigurationError, DataError, LockLostError, SerpensError
+from serpens.layout import CODE_CACHE, refusal
 
 if TYPE_CHECKING:
     from snakemake.script import Snakemake
@@ -75,7 +75,7 @@ def script_run(snakemake: "Snakemake") -> Iterator[Job]:
             job = Job(
                 settings=dict(origin.settings),
                 key=origin.key,
-                deadline=time.monotonic() + 60 * snakemake.resources.get("runtime", math.inf),
+                deadline=time.monotonic() + _seconds_left(snakemake),
                 held=held,
             )
             yield job
@@ -86,12 +86,21 @@ def script_run(snakemake: "Snakemake") -> Iterator[Job]:
         if not isinstance(err, SerpensError):
             logger.info("%s", "".join(traceback.format_exception(err)).rstrip())
         handler.setFormatter(logging.Formatter("%(message)s"))
+        if isinstance(err, ConfigurationError | DataError):  # a second attempt would end the same
+            with suppress(OSError):  # on a full disk it is tried again, to no avail
+                io.write_text(refusal(snakemake.output.record), str(err))
         # who lost its lock may not touch what is another's now
         _fail(snakemake, f"{type(err).__name__}: {err}", outputs=not isinstance(err, LockLostError))
     finally:
         for each in loggers:
             each.removeHandler(handler)
         handler.close()
+
+
+def _seconds_left(snakemake: "Snakemake") -> float:
+    """Return how long the job may still run: by its scheduler, or else by what it asked for."""
+    left = slurm.seconds_left()
+    return 60 * snakemake.resources.get("runtime", math.inf) if left is None else left
 
 
 def _origin(snakemake: "Snakemake") -> provenance.Origin:
