@@ -5,6 +5,7 @@
 # make check  format, lint, types
 # make test-full   the long ones too
 # make checkpoints   what stopped trainings left; those that no training goes on from are removed with ARGS="remove"
+# make slurm  what a SLURM cluster needs besides (docs/cluster.md)
 # Each does its own set-up, once, in .venv: Python 3.11, pip and make are all that must be there.
 
 PYTHON ?= python3
@@ -20,16 +21,18 @@ run: .venv/core
 
 setup: .venv/core
 
+slurm: .venv/slurm
+
 why: .venv/core
 	@PYTHONPATH=workflow .venv/bin/python -m serpens.why $(ARGS)
 
 verify: .venv/core
 	@PYTHONPATH=workflow .venv/bin/python -m serpens.verify $(ARGS)
 
-test: .venv/test
+test: .venv/test .venv/plugin
 	$(TESTING) -m "not slow" $(ARGS)
 
-test-full: .venv/test
+test-full: .venv/test .venv/plugin
 	$(TESTING) $(ARGS)
 
 check: .venv/test
@@ -78,5 +81,12 @@ benchmark-planning: .venv/test
 
 .venv/test: .venv/core
 .venv/benchmark: .venv/core
+.venv/slurm: .venv/core
 
-.PHONY: run setup why verify checkpoints test test-full check generate benchmark benchmark-reruns benchmark-planning
+# the same plugin apart from the rest, for tests/slurm: it slows down every start of Snakemake that finds it
+.venv/plugin: requirements/slurm.lock .venv/core
+	grep -v '^-r' $< > .venv/plugin.lock
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $@ -r .venv/plugin.lock
+	@touch $@
+
+.PHONY: run setup slurm why verify checkpoints test test-full check generate benchmark benchmark-reruns benchmark-planning

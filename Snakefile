@@ -44,7 +44,14 @@ include: "workflow/rules/report.smk"
 
 
 # small on every study; a cluster has better things to do
-localrules: all, collect, clean, split, evaluate, report, index
+localrules:
+    all,
+    collect,
+    clean,
+    split,
+    evaluate,
+    report,
+    index,
 
 
 rule all:

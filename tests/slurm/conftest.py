@@ -16,6 +16,8 @@ from tests.workflow.conftest import ROOT, Project, content
 CLUSTER = ROOT / "tests/slurm/cluster.sh"
 PROFILE = ROOT / "profiles/slurm"
 DRIVER = ROOT / "tests/slurm/driver.py"
+# The plugin lies apart from what all other tests run with.
+PLUGIN = ROOT / ".venv/plugin"
 # Seconds that anything may take; a run that hangs is one that failed.
 PATIENCE = 300.0
 ACCOUNTED = ("JobIDRaw", "Partition", "State", "AllocTRES", "ReqMem", "Timelimit", "Start", "End", "Comment")
@@ -33,6 +35,8 @@ def answers() -> bool:
 def cluster():
     if not answers():
         pytest.skip("no SLURM for tests answers; as root on Debian, tests/slurm/cluster.sh up starts one")
+    if not PLUGIN.is_dir():
+        pytest.skip("Snakemake's plugin for SLURM is not there; make .venv/plugin installs it")
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +64,9 @@ class Site(Project):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.started: list[subprocess.Popen] = []
+
+    def environment(self) -> dict[str, str]:
+        return super().environment() | {"PYTHONPATH": str(PLUGIN)}
 
     def start(self, *arguments: str) -> subprocess.Popen:
         """Start Snakemake as the head of a process group of its own."""

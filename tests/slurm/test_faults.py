@@ -10,6 +10,7 @@ import pytest
 from tests.slurm.conftest import Site, control, slurm
 
 STUDY = """
+scratch: {scratch}
 studies:
   small:
     question: Can it be lost?
@@ -20,9 +21,9 @@ studies:
     models: [{{name: net, family: custom, path: "net.py:Net"}}]
     baselines: [trivial]
     training: {{max_epochs: 80, batch_size: 16, patience: 1000{training}}}
-    resources: {{checkpoint_seconds: 0.5, mem_mb: 900{resources}}}
+    resources: {{checkpoint_seconds: 0.5, mem_mb: 1000{resources}}}
 """
-# It takes its time whatever else the machine does: five batches an epoch, about {seconds} in all.
+# It takes its time, whatever else the machine does: 80 epochs of five batches; and as much memory as it is told.
 NET = """
 import time
 
@@ -38,6 +39,7 @@ class Net(nn.Module):
 
     def forward(self, x):
         if self.training:
+            self.ballast = self.ballast or b"x" * {bytes}
             time.sleep({pause})
         return self.layers(x)
 """
@@ -50,9 +52,9 @@ def table():
     return "a,b,c,d,y\n" + "".join(",".join([*map(str, row), label]) + "\n" for row, label in zip(x, y, strict=True))
 
 
-def write(site, pause=0.04, resources="", training=""):
-    site.write("net.py", NET.format(pause=pause, seconds=""))
-    site.write("mine.yaml", STUDY.format(resources=resources, training=training))
+def write(site, pause=0.04, megabytes=0, resources="", training="", scratch="null"):
+    site.write("net.py", NET.format(pause=pause, bytes=megabytes * 1_000_000))
+    site.write("mine.yaml", STUDY.format(resources=resources, training=training, scratch=scratch))
 
 
 @pytest.fixture(scope="module")
@@ -118,15 +120,17 @@ def test_cancelled(site, check):
 
 
 def test_requeued(site, check):
+    write(site, scratch="scratch")
     process, job = begun(site)
+    assert {path.relative_to(site.folder).parts[0] for path in site.folder.rglob("checkpoint-*")} == {"scratch"}
     slurm("scontrol", "requeue", job)
     site.finish(process)
     assert went_on(site)
     check(site)
 
 
-@pytest.mark.parametrize(("partition", "state"), [("gpu", "PREEMPTED"), ("spare", "PREEMPTED")])
-def test_preempted(site, check, partition, state):
+@pytest.mark.parametrize("partition", ["gpu", "spare"])
+def test_preempted(site, check, partition):
     """Requeued by SLURM, or cancelled, and then sent again by Snakemake."""
     process, _ = begun(
         site, "--default-resources", "slurm_account=lab", "slurm_partition=cpu", f"gpu_partition={partition}"
@@ -135,7 +139,7 @@ def test_preempted(site, check, partition, state):
     site.finish(process)
     assert went_on(site)
     check(site)
-    assert [row["State"] for row in trainings(site)] == [state, "COMPLETED"]
+    assert [row["State"] for row in trainings(site)] == ["PREEMPTED", "COMPLETED"]
 
 
 def test_the_submitting_run_is_killed(site, check):
@@ -186,6 +190,16 @@ def test_too_little_time(site, check):
     first, second = trainings(site)
     assert (first["State"], first["Timelimit"]) == ("TIMEOUT", "00:01:00")
     assert (second["State"], second["Timelimit"]) == ("COMPLETED", "00:02:00")
+
+
+def test_too_little_memory(site, check):
+    write(site, megabytes=700)
+    site.finish()
+    check(site)
+    *short, last = trainings(site)
+    assert short, "the first attempt must have been too small"
+    assert {row["State"] for row in short} == {"FAILED"}
+    assert (last["State"], last["ReqMem"]) == ("COMPLETED", f"{1000 * (len(short) + 1)}M")
 
 
 def test_what_the_data_forbid_is_not_tried_again(site):

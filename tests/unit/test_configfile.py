@@ -358,7 +358,7 @@ def test_unknown_study_to_run():
 def test_faults_of_the_command_line_say_so():
     write(study_text())
     assert faults({"run": "t", "reslts": "x", "studies": {"s": {"repeats": 0}}}) == [
-        "command line: reslts: unknown key; did you mean 'results'? allowed: studies, defaults, run, results",
+        "command line: reslts: unknown key; did you mean 'results'? allowed: studies, defaults, run, results, scratch",
         "command line: run: no study is called 't'; allowed: all, s",
         "command line: studies.s.repeats: must be at least 1, found 0",
     ]

@@ -10,7 +10,7 @@ from tests.unit.test_plan import World
 
 from serpens import leftovers
 from serpens.checkpoints import KEY_DIGITS, Checkpoints
-from serpens.jobs import Job
+from serpens.jobs import Job, Jobs
 
 
 @pytest.fixture
@@ -23,9 +23,9 @@ def world(tmp_path, monkeypatch):
     return made
 
 
-def left(study, key):
+def left(study, key, root="results"):
     """Stop a training after a step."""
-    folder = f"results/{study}/checkpoints/mlp/split-0-repeat-0"
+    folder = f"{root}/{study}/checkpoints/mlp/split-0-repeat-0"
     with pytest.raises(ZeroDivisionError), Checkpoints(folder, key) as checkpoints:
         checkpoints.open()
         checkpoints.save(some())
@@ -70,3 +70,21 @@ def test_what_is_in_use_stays(world, capsys):
         leftovers.main(["remove", "--all"])
         assert capsys.readouterr().out.endswith(f"in use by process {os.getpid()} on {os.uname().nodename}\n")
         assert checkpoints.latest().step == 1
+
+
+def test_on_a_scratch_disk_projects_are_kept_apart(world, tmp_path, monkeypatch, capsys):
+    ours = world.jobs.project.model_copy(update={"scratch": f"{tmp_path}/fast"})
+    monkeypatch.setattr(leftovers.configfile, "load", lambda *_: ours)
+    jobs = Jobs(ours)
+    root = jobs.checkpoints("one").parents[1]
+    assert root.parent == tmp_path / "fast"
+    assert root.name.startswith(f"{tmp_path.name}-")
+    (tmp_path / "elsewhere").mkdir()
+    with monkeypatch.context() as away:
+        away.chdir(tmp_path / "elsewhere")
+        assert jobs.checkpoints("one").parents[1] != root
+    kept = left("one", key(world, "one"), root)
+    leftovers.main(["remove"])
+    assert capsys.readouterr().out.endswith("the next run goes on from it\n")
+    leftovers.main(["remove", "--all"])
+    assert not kept.exists()

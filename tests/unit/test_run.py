@@ -8,7 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from serpens.errors import DataError, LockLostError
+from serpens import slurm
+from serpens.errors import ConfigurationError, DataError, EnvironmentFaultError, LockLostError
+from serpens.layout import refusal
 from serpens.run import logger, script_run
 
 
@@ -24,7 +26,8 @@ class Named(list):
 
 
 @pytest.fixture
-def job(tmp_path):
+def job(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "in.txt").write_text("abc")
     return SimpleNamespace(
         rule="clean",
@@ -84,6 +87,30 @@ def test_the_time_limit_is_known(job):
     before = time.monotonic()
     with script_run(job) as run:
         assert 0 <= run.deadline - before - 300 < 1
+
+
+def test_the_scheduler_knows_the_time_limit_better(job, monkeypatch):
+    monkeypatch.setattr(slurm, "seconds_left", lambda: 40.0)
+    job.resources = {"runtime": 5}
+    before = time.monotonic()
+    with script_run(job) as run:
+        assert 0 <= run.deadline - before - 40 < 1
+
+
+@pytest.mark.parametrize(
+    ("error", "refused"),
+    [
+        (DataError("row 3"), True),
+        (ConfigurationError("key 3"), True),
+        # another node, or another attempt, may have what this one lacks
+        (EnvironmentFaultError("no GPU"), False),
+        (MemoryError(), False),
+    ],
+)
+def test_only_what_a_person_must_mend_is_noted_as_such(job, error, refused):
+    with pytest.raises(SystemExit), script_run(job):
+        raise error
+    assert refusal(job.output.record).exists() is refused
 
 
 def test_who_lost_its_lock_leaves_the_outputs_to_the_other(job, tmp_path):

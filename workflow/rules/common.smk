@@ -171,6 +171,11 @@ def settings_of(rule):
     return lambda w: as_json(JOBS.settings(Job.of(rule, dict(w.items()))))
 
 
+def checkpoint_folder(w):
+    """Return the folder of what a training keeps while it runs."""
+    return str(JOBS.checkpoints(w.study) / RUN.format(**dict(w.items())))
+
+
 def together(w):
     """Return the group whose trainings share a job of a cluster, as many as the profile says: that of baselines."""
     return "baselines" if workflow.non_local_exec and not is_network(w) else None

@@ -20,10 +20,10 @@ rule train:
         description=of_study(f"models/{RUN}/model.json"),
         history=of_study(f"models/{RUN}/history.parquet"),
         record=of_study(f"records/train/{RUN}.json"),
-    group:
-        together
     log:
         of_study(f"logs/train/{RUN}.log"),
+    group:
+        together
     conda:
         "../../envs/cpu.yaml"
     threads: 1
@@ -37,7 +37,7 @@ rule train:
     params:
         settings=settings_of("train"),
         # no output: Snakemake would delete it with the job that died
-        checkpoints=of_study(f"checkpoints/{RUN}"),
+        checkpoints=checkpoint_folder,
         checkpoint_seconds=lambda w: PROJECT.studies[
             w.study
         ].resources.checkpoint_seconds,

@@ -27,13 +27,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from serpens import locks
 from serpens.errors import DataError, TrainingStoppedError
+from serpens.layout import CHECKPOINTS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
-FOLDER = "checkpoints"
 PATTERN = "checkpoint-*"
 KEPT = 2
 DIGEST_BYTES = 32
@@ -120,7 +120,7 @@ class Checkpoints:
             self._remove()
         self._to_close.close()
         model, all_models = self.lock_folder.parents[:2]
-        parents = (model, all_models) if all_models.name == FOLDER else ()
+        parents = (model, all_models) if all_models.name == CHECKPOINTS else ()
         _remove_empty(self.folder, self.lock_folder, *parents)
 
     def open(self) -> None:

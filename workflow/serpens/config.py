@@ -485,6 +485,9 @@ class Project(Section):
     """Which studies are made: `all`, a name, or a list of names."""
     results: LocalPath = "results"
     """Folder into which everything is written."""
+    scratch: LocalPath | None = None
+    """Folder for checkpoints of running trainings, on a disk that every node of a cluster sees; without it they lie
+    beside the results."""
 
     def contradictions(self) -> Iterator[Contradiction]:  # noqa: D102
         for name in self.run:
@@ -495,8 +498,9 @@ class Project(Section):
                 yield ("studies",), f"no study may be called {name}: {why}"
         for one, other in same_but_case(self.studies):
             yield ("studies",), f"{one} and {other} differ only in case; {ONE_FOLDER}"
-        if "{" in self.results or "}" in self.results:
-            yield ("results",), f"must have no braces, which Snakemake reads as wildcards; found {self.results!r}"
+        for key, path in (("results", self.results), ("scratch", self.scratch or "")):
+            if "{" in path or "}" in path:
+                yield (key,), f"must have no braces, which Snakemake reads as wildcards; found {path!r}"
 
     @property
     def selected(self) -> dict[str, Study]:

@@ -1,11 +1,13 @@
 """The jobs of a project: which there are, what each depends on, what follows from what."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from serpens import planning, settings
 from serpens.config import Project
-from serpens.layout import Run
+from serpens.layout import CHECKPOINTS, Run
 
 
 class Job(NamedTuple):
@@ -102,6 +104,18 @@ class Jobs:
     def record(self, job: Job) -> str:
         """Return the path of a job's record."""
         return "/".join(filter(None, (self.project.results, job.study, "records", f"{job.stem}.json")))
+
+    def checkpoints(self, study: str) -> Path:
+        """Return the folder of a study's checkpoints; below it one for each training.
+
+        On a scratch disk, which projects share, it is below a folder with the name and a digest of the results' place.
+        """
+        results = Path(self.project.results).absolute()
+        root = Path(self.project.results)
+        if self.project.scratch is not None:
+            digest = hashlib.sha256(str(results).encode()).hexdigest()[:8]
+            root = Path(self.project.scratch, f"{results.parent.name}-{digest}")
+        return root / study / CHECKPOINTS
 
     def settings(self, job: Job) -> dict[str, Any]:
         """Return the part of the configuration that a job depends on."""

@@ -14,6 +14,8 @@ LOCKS = Path(".snakemake/locks")
 SLURM_RUN = Path(".snakemake/serpens/slurm")
 # Jobs that failed for what a person must mend, so that none of them is tried again.
 REFUSED = Path(".snakemake/serpens/refused")
+# What running trainings keep, below a study's results or on a scratch disk.
+CHECKPOINTS = "checkpoints"
 # Figures that every report draws, each with the table of the same stem beside it.
 FIGURES = ("distributions", "models", "predictions", "errors", "learning", "cost")
 
@@ -56,10 +58,6 @@ class StudyFolder(NamedTuple):
     def predictions(self, run: Run) -> Path:
         """Predictions of a run for its test rows."""
         return self.root / "predictions" / f"{run.stem}.parquet"
-
-    def checkpoints(self, run: Run) -> Path:
-        """Folder of what a training keeps while it runs; below it one folder for each key, and the lock."""
-        return self.root / "checkpoints" / run.stem
 
     def record(self, rule: str, run: Run | None = None) -> Path:
         """What a job was made from, took and used."""

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serpens import configfile, locks, provenance
-from serpens.checkpoints import FOLDER, KEY_DIGITS, PATTERN, Checkpoints
+from serpens.checkpoints import KEY_DIGITS, PATTERN, Checkpoints
 from serpens.codedigest import Reader
 from serpens.errors import SerpensError
 from serpens.jobs import Jobs
-from serpens.layout import CODE_CACHE, StudyFolder
+from serpens.layout import CHECKPOINTS, CODE_CACHE, StudyFolder
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,13 @@ class Kept:
 
 def list_folders(jobs: Jobs, reader: Reader) -> list[Kept]:
     """List the checkpoint folders below a project's results, in order."""
-    results, keys = Path(jobs.project.results), set(_keys(jobs, reader))
+    keys = set(_keys(jobs, reader))
+    # all studies of the folder, also those that the configuration no longer names
+    root = jobs.checkpoints("any").parents[1]
     found = []
-    for folder in sorted(results.glob(f"*/{FOLDER}/*/split-*-repeat-*/*/")):
+    for folder in sorted(root.glob(f"*/{CHECKPOINTS}/*/split-*-repeat-*/*/")):
         files = [path.stat() for path in folder.glob(PATTERN)]
-        study, _, model, run, key = folder.relative_to(results).parts
+        study, _, model, run, key = folder.relative_to(root).parts
         found.append(
             Kept(
                 folder,
@@ -114,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         gone = given.command == "remove" and (given.all or not kept.wanted) and remove(kept)
         sys.stdout.write(f"{'removed  ' if gone else ''}{kept}\n")
     if not found:
-        sys.stdout.write(f"no checkpoints below {project.results}\n")
+        sys.stdout.write(f"no checkpoints below {project.scratch or project.results}\n")
     return 0
 
 

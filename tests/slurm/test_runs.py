@@ -1,0 +1,81 @@
+"""A study goes through SLURM as it goes through a workstation: what lands where, and how many at once."""
+
+from datetime import datetime
+
+import pytest
+import yaml
+from tests.slurm.conftest import Site
+from tests.workflow.conftest import ROOT, Project
+
+STUDY = """
+studies:
+  small:
+    question: Is there room for all?
+    data: table.csv
+    target: diagnosis
+    split: {validation: .2, calibration: .1, test: .2}
+    repeats: 3
+    models: [{name: mlp, family: mlp, width: 16, n_blocks: 1}]
+    training: {max_epochs: 200, patience: 200}
+    resources: {mem_mb: 1100, runtime: 17}
+"""
+
+
+@pytest.fixture
+def site(tmp_path):
+    (tmp_path / "site").mkdir()
+    one = Site(tmp_path / "site")
+    yield one
+    one.end()
+
+
+def at_once(rows):
+    """Return the most of some jobs that ran at the same time."""
+    times = [(datetime.fromisoformat(row["Start"]), datetime.fromisoformat(row["End"])) for row in rows]
+    return max(sum(start <= begun < end for start, end in times) for begun, _ in times)
+
+
+def assert_landed(rows):
+    """Check that networks had a GPU of the partition for it, and nothing else did."""
+    deep = [row for row in rows if "gres/gpu=1" in row["AllocTRES"]]
+    other = [row for row in rows if row not in deep]
+    assert {row["State"] for row in rows} == {"COMPLETED"}
+    assert {row["Partition"] for row in deep} == {"gpu"}
+    assert {row["Partition"] for row in other} == {"cpu"}
+    assert not any("gpu" in row["AllocTRES"] for row in other)
+    return deep, other
+
+
+def test_three_trainings_on_two_gpus(site):
+    """Two run, one waits; each has the memory and time that was declared; they make what a workstation makes."""
+    site.write("table.csv", (ROOT / "resources/breast_cancer.csv").read_text())
+    site.write("mine.yaml", STUDY)
+    site.finish()
+    deep, other = assert_landed(site.accounting())
+    assert [row["Comment"] for row in deep] == [f"rule_train_wildcards_small_mlp_0_{repeat}" for repeat in range(3)]
+    assert {(row["ReqMem"], row["Timelimit"]) for row in deep} == {("1100M", "00:17:00")}
+    assert at_once(deep) == 2
+    assert len(other) == 1, "three baselines share a job"
+    local = Project(site.folder.parent / "local")
+    local.folder.mkdir()
+    for name in ("table.csv", "mine.yaml"):
+        local.write(name, (site.folder / name).read_text())
+    local.run()
+    assert site.results() == Site(local.folder).results()
+    assert site.jobs("PENDING", "RUNNING") == []
+
+
+@pytest.mark.slow
+def test_the_default_studies(site):
+    """The studies of config.yaml end to end; benchmarks/cluster.py tells how long they take beside a workstation."""
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    for study in config["studies"].values():
+        if "file" in study["data"]:
+            study["data"]["file"] = str(ROOT / study["data"]["file"])
+    site.write("mine.yaml", yaml.safe_dump(config, sort_keys=False))
+    process = site.start()
+    assert process.wait(1800) == 0, site.said
+    deep, other = assert_landed(site.accounting())
+    assert len(deep) == 36
+    assert (site.folder / "results/index.html").exists()
+    assert other
