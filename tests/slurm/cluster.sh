@@ -59,7 +59,8 @@ configure() {
     (umask 077; dd if=/dev/urandom of="$LAB/munge/munge.key" bs=128 count=1 status=none)
     chown munge: "$LAB/munge/munge.key"; chmod 400 "$LAB/munge/munge.key"
   fi
-  local i memory; memory=$(awk '/MemTotal/{print int($2/1024 * 0.3)}' /proc/meminfo)
+  # each node claims most of the machine: jobs ask for more than they take
+  local i memory; memory=$(awk '/MemTotal/{print int($2/1024 * 0.6)}' /proc/meminfo)
   for i in 0 1; do [ -c "$LAB/dev/nvidia$i" ] || mknod -m 666 "$LAB/dev/nvidia$i" c 1 3; done
   cat >"$LAB/etc/slurm.conf" <<EOF
 ClusterName=lab
