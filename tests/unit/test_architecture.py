@@ -23,6 +23,7 @@ PLANNING = (
     "environment",
     "errors",
     "planning",
+    "glance",
     "layout",
     "settings",
     "jobs",
