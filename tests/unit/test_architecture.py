@@ -24,6 +24,7 @@ PLANNING = (
     "errors",
     "planning",
     "glance",
+    "durations",
     "layout",
     "settings",
     "jobs",

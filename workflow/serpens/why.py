@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from serpens import configfile, wording
+from serpens import configfile, durations
 from serpens.codedigest import Reader
 from serpens.contents import remembered
 from serpens.errors import DataError, SerpensError, listed
@@ -50,13 +50,15 @@ def lines(plan: Plan) -> Iterator[str]:
         yield f"{job!s:{width}}  {_took(plan, job):>8}  {first}"
         yield from (f"{'':{width}}  {'':8}  {line}" for line in more)
     known = [plan.last[job] for job in stale if job in plan.last]
-    total = f"last time they took {wording.seconds(sum(known))} one after another" if known else "none has run before"
+    total = (
+        f"last time they took {durations.in_words(sum(known))} one after another" if known else "none has run before"
+    )
     unknown = f", {len(stale) - len(known)} of them never ran" if known and len(known) < len(stale) else ""
     yield f"{'At most ' if open_ended else ''}{len(stale)} {'job' if len(stale) == 1 else 'jobs'}; {total}{unknown}."
 
 
 def _took(plan: Plan, job: Job) -> str:
-    return wording.seconds(plan.last[job]) if job in plan.last else "new"
+    return durations.in_words(plan.last[job]) if job in plan.last else "new"
 
 
 def _told(plan: Plan, job: Job) -> list[str]:
