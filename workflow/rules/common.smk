@@ -14,6 +14,7 @@ from serpens.jobs import Job, Jobs
 from serpens.layout import CODE_CACHE, FIGURES
 from serpens.plan import Plan
 from serpens.settings import as_json
+from serpens.sizing import RESOURCES, TRAINING_RESOURCES, Sizes
 from serpens.splits import PARTS
 
 
@@ -146,8 +147,24 @@ def settings_of(rule):
     return lambda w: as_json(JOBS.settings(Job.of(rule, dict(w.items()))))
 
 
-def gpus(w):
-    """Return the GPUs that a training asks for: none for a model that is no network."""
-    study = PROJECT.studies[w.study]
-    wanted = 1 if study.resources.gpu is None else study.resources.gpu
-    return wanted if planning.is_network(study, w.model) else 0
+@cache
+def sizes():
+    """Return what jobs ask for; in a job on a cluster, whose record is gone by then, by its study alone."""
+    made = plan() if workflow.is_main_process else None
+    most = workflow.global_resources.get("gpu")
+    return Sizes(JOBS, made, gpus=None if most is None else most.value)
+
+
+def asked(rule, figure):
+    """Return a resource function: a figure of what a job asks for in an attempt; what is None is not asked for."""
+
+    def found(w, attempt):
+        return getattr(sizes().ask(Job.of(rule, dict(w.items())), attempt), figure)
+
+    return found
+
+
+def asks(rule):
+    """Return a rule's resources by name."""
+    names = TRAINING_RESOURCES if rule == "train" else RESOURCES
+    return {name: asked(rule, name) for name in names}

@@ -24,13 +24,9 @@ rule train:
         of_study(f"logs/train/{RUN}.log"),
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
+    threads: asked("train", "threads")
     resources:
-        gpu=gpus,
-        mem_mb=lambda w, attempt: (PROJECT.studies[w.study].resources.mem_mb or 4000)
-        * attempt,
-        runtime=lambda w, attempt: (PROJECT.studies[w.study].resources.runtime or 60)
-        * attempt,
+        **asks("train"),
     params:
         settings=settings_of("train"),
         # no output: Snakemake would delete it with the job that died
