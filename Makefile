@@ -1,6 +1,7 @@
 # make run    the studies of config.yaml            CORES=4  ARGS="--config run=qubit"
 # make test   what CI runs                           ARGS="-k splits"
 # make why    which jobs would run, why, and what they took last     ARGS="--configfile mine.yaml"
+# make plan   what each job would ask for, and why                   ARGS="--all"
 # make verify every result held against its record                   ARGS="--results results"
 # make check  format, lint, types
 # make test-full   the long ones too
@@ -22,6 +23,9 @@ setup: .venv/core
 
 why: .venv/core
 	@PYTHONPATH=workflow .venv/bin/python -m serpens.why $(ARGS)
+
+plan: .venv/core
+	@PYTHONPATH=workflow .venv/bin/python -m serpens.asks $(ARGS)
 
 verify: .venv/core
 	@PYTHONPATH=workflow .venv/bin/python -m serpens.verify $(ARGS)
@@ -79,4 +83,4 @@ benchmark-planning: .venv/test
 .venv/test: .venv/core
 .venv/benchmark: .venv/core
 
-.PHONY: run setup why verify checkpoints test test-full check generate benchmark benchmark-reruns benchmark-planning
+.PHONY: run setup why plan verify checkpoints test test-full check generate benchmark benchmark-reruns benchmark-planning
