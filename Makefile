@@ -1,6 +1,7 @@
 # make run    the studies of config.yaml            CORES=4  ARGS="--config run=qubit"
 # make test   what CI runs                           ARGS="-k splits"
 # make why    which jobs would run, why, and what they took last     ARGS="--configfile mine.yaml"
+# make plan   what each job would ask for, and why                   ARGS="--all"
 # make verify every result held against its record                   ARGS="--results results"
 # make check  format, lint, types
 # make test-full   the long ones too
@@ -25,6 +26,9 @@ slurm: .venv/slurm
 
 why: .venv/core
 	@PYTHONPATH=workflow .venv/bin/python -m serpens.why $(ARGS)
+
+plan: .venv/core
+	@PYTHONPATH=workflow .venv/bin/python -m serpens.asks $(ARGS)
 
 verify: .venv/core
 	@PYTHONPATH=workflow .venv/bin/python -m serpens.verify $(ARGS)
@@ -89,4 +93,4 @@ benchmark-planning: .venv/test
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $@ -r .venv/plugin.lock
 	@touch $@
 
-.PHONY: run setup slurm why verify checkpoints test test-full check generate benchmark benchmark-reruns benchmark-planning
+.PHONY: run setup slurm why plan verify checkpoints test test-full check generate benchmark benchmark-reruns benchmark-planning

@@ -43,17 +43,6 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 
 
-# small on every study; a cluster has better things to do
-localrules:
-    all,
-    collect,
-    clean,
-    split,
-    evaluate,
-    report,
-    index,
-
-
 rule all:
     default_target: True
     input:

@@ -23,6 +23,12 @@ PLANNING = (
     "environment",
     "errors",
     "planning",
+    "glance",
+    "durations",
+    "extent",
+    "modelsize",
+    "costs",
+    "sizing",
     "layout",
     "settings",
     "jobs",
@@ -84,5 +90,12 @@ def test_no_module_imports_itself_through_others():
 def test_nothing_heavy_is_imported_by_reading_artefacts_or_tables():
     program = "import sys; import serpens.stages, serpens.artefacts, serpens.cleaning, serpens.pages, serpens.fitting;"
     program += "print(sorted({'torch', 'sklearn', 'matplotlib', 'scipy'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=WORKFLOW, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_what_jobs_ask_for_is_known_without_numpy():
+    program = "import sys; import serpens.sizing;"
+    program += "print(sorted({'numpy', 'pandas', 'pyarrow', 'torch'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], cwd=WORKFLOW, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -224,6 +224,17 @@ def test_nothing_is_read_that_is_known(world, monkeypatch):
     assert contents.read == read
 
 
+def test_what_jobs_took_is_known(world):
+    job = Job("train", "one", "mlp", 0, 0)
+    took = world.plan().last[job]
+    assert (took.seconds, took.device) == (2.0, "cpu")
+    path = Path(world.jobs.record(job))
+    record = json.loads(path.read_text())
+    assert took.peak_memory_mb == record["peak_memory_mb"] > 0
+    path.write_text(json.dumps(record | {"device": "cuda"}))
+    assert world.plan().last[job].device == "cuda"
+
+
 def test_why_tells_a_person(world, monkeypatch):
     assert list(why.lines(world.plan())) == ["Nothing would run: every job is up to date."]
     world.tree["studies"]["one"]["seed"] = 3

@@ -1,16 +1,13 @@
 """What is read of the files before any job."""
 
-import gzip
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from serpens import contents, planning
+from serpens import contents, glance
 from serpens.config import Study
-from serpens.errors import ConfigurationError
-from serpens.planning import count_rows, faults, header, n_splits, runs
+from serpens.glance import header
+from serpens.planning import faults, n_splits, runs
 
 
 @pytest.fixture(autouse=True)
@@ -25,56 +22,6 @@ def study(**keys):
 
 def table(n_rows, path="t.csv"):
     Path(path).write_text("x,y\n" + "1,2\n" * n_rows, encoding="utf-8")
-
-
-def test_header_of_every_kind_of_file():
-    text = "a,b b,é\r\n1,2,3\r\n"
-    Path("t.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())
-    Path("t.csv.gz").write_bytes(gzip.compress(text.encode()))
-    Path("t.tsv").write_text(text.replace(",", "\t"), encoding="utf-8")
-    Path("t.tsv.gz").write_bytes(gzip.compress(text.replace(",", "\t").encode()))
-    pq.write_table(pa.table({"a": [1], "b b": [2], "é": [3]}), "t.parquet")
-    for path in ("t.csv", "t.csv.gz", "t.tsv", "t.tsv.gz", "t.parquet"):
-        assert header(path) == ["a", "b b", "é"], path
-        assert count_rows(path, 10) == 1, path
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "t.csv is empty; its first line must name the columns"),
-        (b"a,b,a\n", "t.csv has two columns named 'a'; rename one"),
-        (b"a,,b\n", "column 2 of t.csv has no name; give it one in the first line"),
-        ("a,größe\n".encode("latin-1"), "t.csv is not UTF-8: column 2 reads 'gr��e'; convert the file"),
-        (b"a" * 200_000, "t.csv cannot be read as a table: field larger than field limit (131072)"),
-    ],
-)
-def test_wrong_headers(content, message):
-    Path("t.csv").write_bytes(content)
-    with pytest.raises(ConfigurationError) as caught:
-        header("t.csv")
-    assert str(caught.value) == message
-
-
-@pytest.mark.parametrize(
-    ("path", "message"),
-    [
-        ("t.csv.gz", "t.csv.gz cannot be read as a table: Not a gzipped file"),
-        ("t.parquet", "t.parquet cannot be read as Parquet: "),
-    ],
-)
-def test_files_that_are_not_what_their_name_says(path, message):
-    Path(path).write_bytes(b"a,b\n1,2\n")
-    with pytest.raises(ConfigurationError, match=message):
-        header(path)
-
-
-def test_rows_are_counted_not_lines_and_no_further_than_asked():
-    Path("t.csv").write_text('a,b\n1,"two\nlines"\n\n3,4\n', encoding="utf-8")
-    assert count_rows("t.csv", 10) == 2
-    assert count_rows("t.csv", 1) == 1
-    Path("t.csv").write_text("a,b\n", encoding="utf-8")
-    assert count_rows("t.csv", 10) == 0
 
 
 @pytest.mark.parametrize(("n_rows", "n"), [(1999, 5), (2000, 1)])
@@ -177,8 +124,8 @@ def test_a_simulator_with_open_arguments_takes_any():
 def test_a_table_is_opened_once_for_each_content(monkeypatch):
     monkeypatch.setattr(contents, "RACY_NS", -(10**18))  # what was written just now counts as written long ago
     opened = []
-    read = planning._records
-    monkeypatch.setattr(planning, "_records", lambda path: opened.append(path) or read(path))
+    read = glance._records
+    monkeypatch.setattr(glance, "_records", lambda path: opened.append(path) or read(path))
     table(10)
     for _ in range(2):
         assert header("t.csv") == ["x", "y"]

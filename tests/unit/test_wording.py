@@ -1,6 +1,6 @@
 import pytest
 
-from serpens import wording
+from serpens import durations, wording
 
 
 @pytest.mark.parametrize(
@@ -20,4 +20,4 @@ def test_numbers_are_written_as_a_reader_wants_them(value, text):
 
 @pytest.mark.parametrize(("value", "text"), [(3.14, "3.1 s"), (119.9, "119.9 s"), (150, "2.5 min"), (9000, "2.5 h")])
 def test_times_have_the_unit_that_suits_them(value, text):
-    assert wording.seconds(value) == text
+    assert durations.in_words(value) == text

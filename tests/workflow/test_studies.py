@@ -9,6 +9,10 @@ import pytest
 from tests.workflow.browser import CHROMIUM, Browser
 from tests.workflow.conftest import ROOT, content
 
+from serpens import configfile
+from serpens.jobs import Jobs
+from serpens.sizing import SNAKEMAKE_MB, Sizes
+
 STUDIES = ("breast_cancer", "mauna_loa_co2", "qubit", "digits")
 
 
@@ -54,6 +58,19 @@ def test_co2_is_forecast_better_than_by_its_last_season(evaluations):
     models = evaluations["mauna_loa_co2"]["models"]
     assert models["mlp"]["score"]["value"] < 0.5 * models["trivial"]["score"]["value"]
     assert models["mlp"]["score"]["value"] < 0.5 * models["persistence"]["score"]["value"]
+
+
+def test_jobs_asked_for_what_they_took_and_not_much_more(ran, monkeypatch):
+    monkeypatch.chdir(ran.folder)
+    jobs = Jobs(configfile.load([], {}))
+    asks = Sizes(jobs, gpus=0)
+    for name in STUDIES:
+        for job in jobs.of_study(name):
+            record, ask = json.loads((ran.folder / jobs.record(job)).read_text()), asks.ask(job)
+            spare = (ask.mem_mb - SNAKEMAKE_MB) / record["peak_memory_mb"]
+            assert 1.2 <= spare <= 6, f"{job}: {spare:.2f} times the memory that it took"
+            assert record["seconds"] <= 60 * ask.runtime / 2, f"{job}: {record['seconds']} s"
+            assert record["threads"] == ask.threads == 1, job
 
 
 def test_a_second_run_makes_nothing(ran):

@@ -18,9 +18,9 @@ checkpoint clean:
         of_study("logs/clean.log"),
     conda:
         "../../envs/cpu.yaml"
+    threads: asked("clean", "threads")
     resources:
-        mem_mb=2000,
-        runtime=30,
+        **asks("clean"),
     params:
         settings=settings_of("clean"),
     script:
@@ -47,9 +47,9 @@ rule split:
         of_study("logs/split/split-{split}.log"),
     conda:
         "../../envs/cpu.yaml"
+    threads: asked("split", "threads")
     resources:
-        mem_mb=2000,
-        runtime=30,
+        **asks("split"),
     params:
         settings=settings_of("split"),
     script:

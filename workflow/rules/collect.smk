@@ -16,9 +16,9 @@ rule collect:
         of_study("logs/collect.log"),
     conda:
         "../../envs/cpu.yaml"
+    threads: asked("collect", "threads")
     resources:
-        mem_mb=2000,
-        runtime=30,
+        **asks("collect"),
     params:
         settings=settings_of("collect"),
     script:

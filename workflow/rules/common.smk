@@ -14,10 +14,11 @@ from serpens import devices, environment, planning, slurm
 from serpens.codedigest import Reader
 from serpens.contents import remembered
 from serpens.jobs import Job, Jobs
-from serpens.locks import holder
 from serpens.layout import CODE_CACHE, FIGURES, REFUSED, SLURM_RUN, refusal
+from serpens.locks import holder
 from serpens.plan import Plan
 from serpens.settings import as_json
+from serpens.sizing import RESOURCES, TRAINING_RESOURCES, Sizes, is_small, small_rules
 from serpens.splits import PARTS
 
 
@@ -53,6 +54,8 @@ def plan():
     made.save()
     # what is there by now stays; the collector, which planning calls often, need not walk through it each time
     gc.freeze()
+    # what is small the host does itself from which jobs are sent to a cluster
+    workflow.localrules(*small_rules(JOBS))
     # after each checkpoint Snakemake plans anew, which is worth it only where a study waits for its cleaning
     rules.clean.rule.is_checkpoint = bool(made.waiting)
     return made
@@ -176,25 +179,39 @@ def checkpoint_folder(w):
     return str(JOBS.checkpoints(w.study) / RUN.format(**dict(w.items())))
 
 
+@cache
+def sizes():
+    """Return what jobs ask for; in a job on a cluster, whose record is gone by then, by its study alone."""
+    made = plan() if workflow.is_main_process else None
+    most = workflow.global_resources.get("gpu")
+    return Sizes(JOBS, made, gpus=None if most is None else most.value)
+
+
+def asked(rule, figure):
+    """Return a resource function: a figure of what a job asks for in an attempt; what is None is not asked for."""
+
+    def found(w, attempt):
+        return getattr(sizes().ask(Job.of(rule, dict(w.items())), attempt), figure)
+
+    return found
+
+
+def asks(rule):
+    """Return a rule's resources by name."""
+    names = TRAINING_RESOURCES if rule == "train" else RESOURCES
+    return {name: asked(rule, name) for name in names}
+
+
 def together(w):
-    """Return the group whose trainings share a job of a cluster, as many as the profile says: that of baselines."""
-    return "baselines" if workflow.non_local_exec and not is_network(w) else None
+    """Return the group whose trainings share a job of a cluster, as many as its profile says: the small ones."""
+    shares = workflow.non_local_exec and is_small(sizes().ask(Job.of("train", w)))
+    return "baselines" if shares else None
 
 
 def partition(w):
     """Return where a cluster runs a training: with a GPU in the profile's gpu_partition, if it names one."""
     profile = workflow.resource_settings._parsed_default_resources
-    names = ("gpu_partition", "slurm_partition") if gpus(w) else ("slurm_partition",)
+    names = ["gpu_partition"] * sizes().ask(Job.of("train", w)).gpu + [
+        "slurm_partition"
+    ]
     return next((profile[name].raw for name in names if name in profile), None)
-
-
-def gpus(w):
-    """Return the GPUs that a training asks for: none for a model that is no network."""
-    study = PROJECT.studies[w.study]
-    wanted = 1 if study.resources.gpu is None else study.resources.gpu
-    return wanted if is_network(w) else 0
-
-
-def is_network(w):
-    """Return whether a training is that of a network."""
-    return planning.is_network(PROJECT.studies[w.study], w.model)

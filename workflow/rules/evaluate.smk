@@ -25,9 +25,9 @@ rule evaluate:
         of_study("logs/evaluate.log"),
     conda:
         "../../envs/cpu.yaml"
+    threads: asked("evaluate", "threads")
     resources:
-        mem_mb=4000,
-        runtime=60,
+        **asks("evaluate"),
     params:
         settings=settings_of("evaluate"),
     script:

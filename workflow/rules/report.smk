@@ -47,9 +47,9 @@ rule report:
         of_study("logs/report.log"),
     conda:
         "../../envs/cpu.yaml"
+    threads: asked("report", "threads")
     resources:
-        mem_mb=2000,
-        runtime=30,
+        **asks("report"),
     params:
         settings=settings_of("report"),
     script:
@@ -73,9 +73,9 @@ rule index:
         at("logs/index.log"),
     conda:
         "../../envs/cpu.yaml"
+    threads: asked("index", "threads")
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **asks("index"),
     params:
         settings=settings_of("index"),
     script:

@@ -26,14 +26,10 @@ rule train:
         together
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
+    threads: asked("train", "threads")
     resources:
-        gpu=gpus,
+        **asks("train"),
         slurm_partition=partition,
-        mem_mb=lambda w, attempt: (PROJECT.studies[w.study].resources.mem_mb or 4000)
-        * attempt,
-        runtime=lambda w, attempt: (PROJECT.studies[w.study].resources.runtime or 60)
-        * attempt,
     params:
         settings=settings_of("train"),
         # no output: Snakemake would delete it with the job that died

@@ -5,7 +5,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from serpens import wording
+from serpens import durations, wording
 from serpens.artefacts import Evaluation
 from serpens.metrics import METRICS
 
@@ -39,7 +39,7 @@ def render(template: str, **values: Any) -> str:
     environment.filters |= {
         "number": wording.number,
         "interval": wording.interval,
-        "seconds": wording.seconds,
+        "seconds": durations.in_words,
         "time": wording.time,
         "answer_changed": wording.answer_changed,
         "causes": wording.causes,

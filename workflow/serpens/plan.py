@@ -19,6 +19,9 @@ from serpens.jobs import INDEX, Job, Jobs
 
 Kind = Literal["never made", "forced", "setting", "code", "library", "output", "data", "follows"]
 
+# A record without these is none.
+NEEDED = frozenset({"settings", "code", "libraries", "inputs", "outputs", "seconds", "peak_memory_mb"})
+
 
 class Reason(NamedTuple):
     """Why a job must run: what kind of change, of what, and how it changed."""
@@ -26,6 +29,22 @@ class Reason(NamedTuple):
     kind: Kind
     what: str
     change: str = ""
+
+
+class Took(NamedTuple):
+    """What a job took when it last ran.
+
+    Attributes
+    ----------
+    peak_memory_mb
+        Largest resident memory of its process, in 10^6 bytes.
+    device
+        Where a model was trained: ``cpu`` or ``cuda``; ``cpu`` for every other job.
+    """
+
+    seconds: float
+    peak_memory_mb: float
+    device: str
 
 
 class Plan:
@@ -49,7 +68,7 @@ class Plan:
     waiting
         Studies whose cleaning must run before it is known what must follow.
     last
-        What each job took last, in seconds.
+        What each job took last.
     """
 
     def __init__(
@@ -62,7 +81,7 @@ class Plan:
         self.jobs, self.reader, self.contents, self.forced = jobs, reader, contents, forced
         self.stale: dict[Job, list[Reason]] = {}
         self.waiting: set[str] = set()
-        self.last: dict[Job, float] = {}
+        self.last: dict[Job, Took] = {}
         self._made: dict[str, str] = {}
         self._first: dict[Job, Any] = {}
         for study in jobs.project.selected:
@@ -107,12 +126,13 @@ class Plan:
             found: dict[str, Any] = json.loads(Path(path).read_bytes())
         except (OSError, ValueError):
             return None
-        return found if found.keys() >= {"settings", "code", "libraries", "inputs", "outputs"} else None
+        return found if found.keys() >= NEEDED else None
 
     def _judge(self, job: Job, record: dict[str, Any] | None) -> None:
         self.stale.pop(job, None)
         if record is not None:
-            self.last[job] = record["seconds"]
+            device = record.get("device") or "cpu"
+            self.last[job] = Took(record["seconds"], record["peak_memory_mb"], device)
         reasons = list(self._reasons(job, record))
         if record is not None:
             self._made |= {path: output["sha256"] for path, output in record["outputs"].items()}

@@ -1,26 +1,20 @@
-"""What must be known of the files before any job: that they are there, their columns, how many rows.
+"""What must be known before any job: which jobs there are, and that the files are there and have what is named.
 
-Runs each time Snakemake plans: it reads headers, counts a few thousand rows at most, each once for every content of a
-file, and looks at the user's Python files without importing them.
+Runs each time Snakemake plans: it looks at the headers of tables (:mod:`serpens.glance`), and at the user's Python
+files without importing them.
 """
 
 import ast
-import csv
-import gzip
-import zlib
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
-from itertools import islice
 from math import prod
 from pathlib import Path
-from typing import Any
 
-from serpens import io
 from serpens.config import Custom, Study
 from serpens.configtypes import DEFINITION, choice
-from serpens.contents import remembered
-from serpens.errors import ConfigurationError, listed, nearest
+from serpens.errors import ConfigurationError, listed
 from serpens.families import FAMILIES
+from serpens.glance import count_rows, header, require
 from serpens.layout import Run
 from serpens.simulators.registry import SIMULATORS
 
@@ -30,43 +24,6 @@ Fault = tuple[KeyPath, str]
 
 FOLDS_BELOW = 2000
 N_FOLDS = 5
-
-
-def header(path: str | Path) -> list[str]:
-    """Return the column names of a table.
-
-    Raises
-    ------
-    ConfigurationError
-        The file is not there, is no table, is empty, is not UTF-8, or a column has no name of its own.
-    """
-    _require(path)
-    return remembered().fact(path, "header", _header)
-
-
-def _header(path: io.PathLike) -> list[str]:
-    names = _parquet(path).schema_arrow.names if _is_parquet(path) else next(_records(path), [])
-    if not names:
-        raise ConfigurationError(f"{path} is empty; its first line must name the columns")
-    for place, name in enumerate(names, start=1):
-        if "\N{REPLACEMENT CHARACTER}" in name:
-            raise ConfigurationError(f"{path} is not UTF-8: column {place} reads {name!r}; convert the file")
-        if not name.strip():
-            raise ConfigurationError(f"column {place} of {path} has no name; give it one in the first line")
-        if name in names[: place - 1]:
-            raise ConfigurationError(f"{path} has two columns named {name!r}; rename one")
-    return names
-
-
-def count_rows(path: str | Path, at_most: int) -> int:
-    """Count the data rows of a table, and stop at ``at_most``."""
-
-    def counted(path: io.PathLike) -> int:
-        if _is_parquet(path):
-            return min(int(_parquet(path).metadata.num_rows), at_most)
-        return sum(1 for _ in islice(filter(None, _records(path)), 1, at_most + 1))
-
-    return remembered().fact(path, f"at most {at_most} rows", counted)
 
 
 def n_splits(study: Study) -> int:
@@ -121,40 +78,6 @@ def faults(study: Study) -> Iterator[Fault]:
         )
 
 
-def _is_parquet(path: io.PathLike) -> bool:
-    return str(path).endswith(".parquet")
-
-
-def _parquet(path: io.PathLike) -> Any:
-    import pyarrow.parquet  # 0.2 s, and most tables are text
-
-    try:
-        return pyarrow.parquet.ParquetFile(path)
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{path} cannot be read as Parquet: {error}") from error
-
-
-def _records(path: io.PathLike) -> Iterator[list[str]]:
-    """Yield the rows of a text table; bytes that are not UTF-8 are left to the job that reads them all."""
-    opened = gzip.open if str(path).endswith(".gz") else open
-    tab = str(path).removesuffix(".gz").endswith(".tsv")
-    try:
-        with opened(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as lines:
-            yield from csv.reader(lines, delimiter="\t" if tab else ",")
-    except (OSError, EOFError, zlib.error, csv.Error) as error:
-        raise ConfigurationError(f"{path} cannot be read as a table: {error}") from error
-
-
-def _require(path: str | Path) -> None:
-    """Refuse a path where no file is, and name the one that may be meant."""
-    file, folder = Path(path), Path(path).absolute().parent
-    if not folder.is_dir():
-        raise ConfigurationError(f"there is no file {str(path)!r}: there is no folder {folder}")
-    if not file.is_file():
-        near = nearest(file.name, sorted(entry.name for entry in folder.iterdir()))
-        raise ConfigurationError(f"there is no file {file.name!r} in {folder}{near}")
-
-
 def _code_faults(study: Study) -> Iterator[Fault]:
     for key, models in (("models", study.models), ("baselines", study.baselines)):
         for place, model in enumerate(models):
@@ -188,7 +111,7 @@ def _defined(definition: str) -> ast.stmt:
     match = DEFINITION.fullmatch(definition)
     assert match is not None, definition
     path, name = match["path"], match["name"]
-    _require(path)
+    require(path)
     try:
         module = ast.parse(Path(path).read_bytes(), filename=path)
     except (SyntaxError, ValueError) as error:

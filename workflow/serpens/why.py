@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from serpens import configfile, wording
+from serpens import configfile, durations
 from serpens.codedigest import Reader
 from serpens.contents import remembered
 from serpens.errors import DataError, SerpensError, listed
@@ -49,14 +49,16 @@ def lines(plan: Plan) -> Iterator[str]:
         first, *more = _told(plan, job)
         yield f"{job!s:{width}}  {_took(plan, job):>8}  {first}"
         yield from (f"{'':{width}}  {'':8}  {line}" for line in more)
-    known = [plan.last[job] for job in stale if job in plan.last]
-    total = f"last time they took {wording.seconds(sum(known))} one after another" if known else "none has run before"
+    known = [plan.last[job].seconds for job in stale if job in plan.last]
+    total = (
+        f"last time they took {durations.in_words(sum(known))} one after another" if known else "none has run before"
+    )
     unknown = f", {len(stale) - len(known)} of them never ran" if known and len(known) < len(stale) else ""
     yield f"{'At most ' if open_ended else ''}{len(stale)} {'job' if len(stale) == 1 else 'jobs'}; {total}{unknown}."
 
 
 def _took(plan: Plan, job: Job) -> str:
-    return wording.seconds(plan.last[job]) if job in plan.last else "new"
+    return durations.in_words(plan.last[job].seconds) if job in plan.last else "new"
 
 
 def _told(plan: Plan, job: Job) -> list[str]:
@@ -115,19 +117,36 @@ def differences(before: "pa.Table", now: "pa.Table") -> str:
     return "; ".join(told) or "the same rows in another order or writing"
 
 
+def parser(name: str, description: str) -> argparse.ArgumentParser:
+    """Return what reads the command line of those who look at a plan."""
+    made = argparse.ArgumentParser(prog=f"python -m serpens.{name}", description=description)
+    made.add_argument("--configfile", type=Path, action="append", default=[], help="in place of config.yaml")
+    made.add_argument("--run", nargs="*", help="the studies that are looked at, in place of the configuration's")
+    return made
+
+
+def plan_of(given: argparse.Namespace) -> Plan:
+    """Return the plan that the command line asks for.
+
+    Raises
+    ------
+    SerpensError
+        If the configuration is wrong.
+    """
+    project = configfile.load(given.configfile, {"run": given.run} if given.run else {})
+    plan = Plan(Jobs(project), Reader(CODE_CACHE), remembered())
+    plan.save()
+    return plan
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print why jobs would run."""
-    parser = argparse.ArgumentParser(prog="python -m serpens.why", description="which jobs would run, and why")
-    parser.add_argument("--configfile", type=Path, action="append", default=[], help="in place of config.yaml")
-    parser.add_argument("--run", nargs="*", help="the studies that are looked at, in place of the configuration's")
-    given = parser.parse_args(arguments)
+    given = parser("why", "which jobs would run, and why").parse_args(arguments)
     try:
-        project = configfile.load(given.configfile, {"run": given.run} if given.run else {})
+        plan = plan_of(given)
     except SerpensError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    plan = Plan(Jobs(project), Reader(CODE_CACHE), remembered())
-    plan.save()
     sys.stdout.writelines(f"{line}\n" for line in lines(plan))
     return 0
 

@@ -1,4 +1,4 @@
-"""Numbers, times and verdicts in words."""
+"""Numbers, times of day and verdicts in words."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -64,13 +64,6 @@ def number(value: float | None) -> str:
 def interval(estimate: Estimate) -> str:
     """Return an estimate with its interval."""
     return f"{number(estimate.value)} [{number(estimate.low)}, {number(estimate.high)}]"
-
-
-def seconds(value: float) -> str:
-    """Return a time in the unit that suits it."""
-    if value < 120:
-        return f"{value:.1f} s"
-    return f"{value / 60:.1f} min" if value < 7200 else f"{value / 3600:.1f} h"
 
 
 def time(iso: str) -> str:

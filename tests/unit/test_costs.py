@@ -1,0 +1,130 @@
+"""What jobs cost, held against what real jobs took."""
+
+import pytest
+from tests.workflow.conftest import ROOT
+
+from serpens import configfile, costs, evaluation, training
+from serpens.config import Project, Study
+from serpens.extent import Extent
+from serpens.jobs import Job, Jobs
+from serpens.models import boosted_trees
+from serpens.sizing import SNAKEMAKE_MB, Sizes, kind_of
+
+# From the records of a run on two cores: the most seconds and megabytes of the jobs of a kind, a thread each, no GPU.
+BUILT_IN = {
+    "collect breast_cancer": (0.2, 176),
+    "clean breast_cancer": (0.4, 176),
+    "split breast_cancer": (0.2, 178),
+    "train breast_cancer mlp": (2.0, 368),
+    "train breast_cancer trivial": (0.4, 179),
+    "train breast_cancer linear": (1.1, 238),
+    "train breast_cancer boosted_trees": (2.1, 263),
+    "evaluate breast_cancer": (3.1, 515),
+    "report breast_cancer": (1.6, 232),
+    "collect mauna_loa_co2": (0.2, 176),
+    "clean mauna_loa_co2": (0.4, 176),
+    "split mauna_loa_co2": (0.2, 177),
+    "train mauna_loa_co2 mlp": (2.1, 372),
+    "train mauna_loa_co2 trivial": (0.7, 178),
+    "train mauna_loa_co2 persistence": (0.4, 178),
+    "train mauna_loa_co2 linear": (0.9, 240),
+    "train mauna_loa_co2 boosted_trees": (3.2, 337),
+    "evaluate mauna_loa_co2": (8.2, 536),
+    "report mauna_loa_co2": (0.8, 269),
+    "collect qubit": (0.5, 176),
+    "clean qubit": (0.4, 177),
+    "split qubit": (0.2, 178),
+    "train qubit mlp": (7.2, 413),
+    "train qubit trivial": (0.2, 178),
+    "train qubit linear": (1.7, 253),
+    "train qubit boosted_trees": (2.3, 281),
+    "evaluate qubit": (3.6, 572),
+    "report qubit": (1.2, 245),
+    "collect digits": (0.3, 176),
+    "clean digits": (0.4, 178),
+    "split digits": (0.6, 178),
+    "train digits cnn": (18.3, 398),
+    "train digits trivial": (0.6, 179),
+    "train digits linear": (2.8, 240),
+    "train digits boosted_trees": (5.9, 308),
+    "evaluate digits": (12.4, 590),
+    "report digits": (1.5, 244),
+    "index": (0.2, 180),
+}
+LARGE = Extent(
+    rows=200_000, columns=31, size=52_012_446, features=30, learned=140_000, tested=40_000, input_shape=(30,), outputs=1
+)
+# ten numbers and six categories of forty levels, three classes
+MIXED = Extent(
+    rows=60_000, columns=17, size=7_900_691, features=16, learned=42_000, tested=12_000, input_shape=(251,), outputs=3
+)
+TABLES = {
+    "large": (
+        LARGE,
+        {
+            "collect": (3.2, 728),
+            "clean": (14.1, 887),
+            "split": (1.3, 409),
+            "wide": (30.3, 1015),
+            "boosted_trees": (3.1, 434),
+            "linear": (1.2, 422),
+            "mlp": (4.6, 584),
+            "trivial": (0.4, 321),
+            "evaluate": (20.8, 754),
+            "report": (4.2, 822),
+        },
+    ),
+    "mixed": (
+        MIXED,
+        {
+            "collect": (0.8, 232),
+            "clean": (2.2, 294),
+            "split": (0.5, 255),
+            "mlp": (3.0, 523),
+            "boosted_trees": (28.9, 486),
+            "linear": (3.7, 411),
+            "trivial": (0.5, 357),
+            "evaluate": (24.8, 746),
+            "report": (1.7, 307),
+        },
+    ),
+}
+
+
+def test_the_studies_that_come_along_get_what_they_need_and_not_much_more(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    jobs = Jobs(configfile.load([], {}))
+    sizes = Sizes(jobs, gpus=0)
+    kinds = {str(kind_of(job)): kind_of(job) for name in jobs.project.studies for job in jobs.of_study(name)}
+    assert {*kinds, "index"} == set(BUILT_IN)
+    for name, (seconds, peak) in BUILT_IN.items():
+        ask = sizes.ask(kinds.get(name, Job("index")))
+        assert 1.2 * peak <= ask.mem_mb - SNAKEMAKE_MB <= 3 * peak, name
+        assert seconds <= 1.5 * ask.seconds, name
+        assert (ask.runtime, ask.threads) == (10, 1), name
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_larger_tables_cost_what_they_took(name, monkeypatch):
+    models = ["mlp"]
+    if name == "large":
+        models.append(
+            {"name": "wide", "family": "mlp", "width": 1024, "training": {"batch_size": 4096, "max_epochs": 3}}
+        )
+    keys = {"question": "Why?", "data": {"simulator": "qubit", "rows": 9}, "target": "y", "repeats": 1}
+    study = Study.model_validate(keys | {"models": models, "training": {"max_epochs": 5}})
+    extent, took = TABLES[name]
+    sizes = Sizes(Jobs(Project(studies={"one": study})), gpus=0)
+    monkeypatch.setattr(sizes, "extent", lambda _: extent)
+    for what, (seconds, peak) in took.items():
+        ask = sizes.ask(Job(what, "one") if what in costs.OF_STUDY else Job("train", "one", what, 0, 0))
+        assert 1.2 * peak <= ask.mem_mb - SNAKEMAKE_MB <= 3 * peak, what
+        assert seconds <= 1.5 * ask.seconds, what
+        # a core may be slower, and an optimiser of the linear model may take ten times the passes
+        assert ask.seconds <= (20 if what == "linear" else 6) * (seconds + 2), what
+
+
+def test_bounds_are_those_of_the_jobs():
+    assert training.PREDICT_ROWS == costs.PREDICT_ROWS
+    assert boosted_trees.MAX_STACKED_ROWS == costs.MAX_STACKED_ROWS
+    assert evaluation.N_RESAMPLES == costs.RESAMPLES

@@ -1,0 +1,183 @@
+"""How much data a study has, and of what shape models see it, as far as planning can tell.
+
+What only the data tell is assumed, rather too much than too little, and every assumption is said in words.
+"""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from math import prod
+from typing import NamedTuple
+
+from serpens.config import Split, Study
+from serpens.glance import Look, Values, look
+from serpens.planning import n_splits
+from serpens.simulators.registry import NUMBERS
+
+MAX_LEVELS = 50
+"""Inputs that a category becomes at most, as in :mod:`serpens.features`."""
+MAX_CLASSES = 20
+"""Whole numbers with more values than this are no classes, as in :mod:`serpens.cleaning`."""
+SIMULATED_COLUMNS = 30
+CLASSES = 10
+
+
+class Extent(NamedTuple):
+    """How much data a study has.
+
+    Attributes
+    ----------
+    rows, columns
+        Of all of its tables.
+    size
+        Bytes of these as text; for a simulator and Parquet, of their values.
+    features
+        Columns that models may use.
+    learned, tested
+        Rows, images or windows on which a model is trained and validated, and on which a study's models are tested.
+    input_shape
+        Shape of one of them, as a model sees it.
+    outputs
+        Numbers that a model puts out for one of them: one for each class, one value, or a forecast's horizon.
+    horizon
+        Rows that a forecast looks ahead; 0 for other tasks.
+    assumed
+        What was assumed because only the data tell it.
+    """
+
+    rows: int
+    columns: int
+    size: int
+    features: int
+    learned: int
+    tested: int
+    input_shape: tuple[int, ...]
+    outputs: int
+    horizon: int = 0
+    assumed: tuple[str, ...] = ()
+
+    @property
+    def inputs(self) -> int:
+        """Numbers that a model sees of a row."""
+        return prod(self.input_shape)
+
+    @property
+    def words(self) -> str:
+        """The extent in words."""
+        shape = " x ".join(map(str, self.input_shape))
+        if self.horizon:
+            seen = f", {shape} of them to forecast {self.horizon}"
+        elif len(self.input_shape) > 1:
+            seen = f" with images of {shape}"
+        else:
+            seen = f" x {self.features:,} feature{'' if self.features == 1 else 's'}"
+        return ", ".join([f"{self.rows:,} rows{seen}", *self.assumed])
+
+
+def of(study: Study) -> Extent:
+    """Return how much data a study has.
+
+    Raises
+    ------
+    ConfigurationError
+        If a file is not there any more, or no table.
+    """
+    looks = [look(path) for path in (study.data.file, study.test_on.file) if path]
+    if study.data.rows is not None:
+        looks.append(_simulated(study, study.data.rows))
+    rows, table = sum(each.rows for each in looks), looks[0].values
+    used = [name for name in table if _is_feature(study, name)]
+    assumed: list[str] = []
+    if study.data.simulator:  # whose columns have no names yet
+        used = list(table)[1 if study.horizon is None else 2 :]
+        if study.data.simulator not in NUMBERS and not (study.image or study.horizon):
+            assumed.append(f"{SIMULATED_COLUMNS} columns assumed")
+    learned, tested = _shares(study, looks)
+    outputs, *classes = _outputs(study, table)
+    return Extent(
+        rows=rows,
+        columns=len(table),
+        size=sum(each.size for each in looks),
+        features=len(used),
+        learned=round(learned * rows),
+        tested=round(tested * rows),
+        input_shape=_input_shape(study, {name: table[name] for name in used}),
+        outputs=outputs,
+        horizon=study.horizon or 0,
+        assumed=(*assumed, *classes),
+    )
+
+
+def _simulated(study: Study, rows: int) -> Look:
+    """Return what a simulator will give; of the user's own only the rows are known."""
+    columns = NUMBERS.get(study.data.simulator or "", SIMULATED_COLUMNS)
+    if study.image:
+        columns = 1 + prod(study.image.shape)
+    elif study.horizon:
+        columns = 2 + len(study.features or ())
+    numbers = Values(numbers=True, whole=False, distinct=rows, gaps=False)
+    return Look(rows, 8 * rows * columns, dict.fromkeys(map(str, range(columns)), numbers))
+
+
+def _shares(study: Study, looks: Sequence[Look]) -> tuple[float, float]:
+    """Return the parts of all rows on which a model learns, and on which models are tested; folds test every row."""
+    parts, claim = study.split or Split(), study.test_on
+    if claim.column:  # only the data tell
+        return 1.0, 1.0
+    if claim.file:
+        first = looks[0].rows / max(1, sum(each.rows for each in looks))
+        return first * (1 - parts.calibration), 1 - first
+    return 1 - parts.calibration - parts.test, 1.0 if n_splits(study) > 1 else parts.test
+
+
+def _is_feature(study: Study, name: str) -> bool:
+    claim = study.test_on
+    if name in (
+        study.target,
+        study.id,
+        study.weight,
+        claim.new,
+        claim.column,
+        study.time if study.horizon else claim.after,
+    ):
+        return False
+    if any(fnmatchcase(name, pattern) for pattern in study.drop):
+        return False
+    allowed = study.features
+    if allowed is None and (study.horizon or study.image):
+        allowed = (study.image.columns,) if study.image else ()
+    return allowed is None or any(fnmatchcase(name, pattern) for pattern in allowed)
+
+
+def _input_shape(study: Study, used: dict[str, Values]) -> tuple[int, ...]:
+    if study.image:
+        return study.image.shape
+    if study.horizon:
+        return ((study.history or study.horizon) * (1 + len(used)),)
+    return (max(1, sum(_width(study, name, values) for name, values in used.items())),)
+
+
+def _width(study: Study, name: str, values: Values) -> int:
+    """Return the inputs that a column becomes: a number one, and one that says where it is missing."""
+    declared = study.columns[name].type if name in study.columns else None
+    if declared == "text":
+        return 0
+    if declared in ("number", "time") or (declared is None and values.numbers):
+        return 2 if values.gaps else 1
+    # the first rows show half of the levels, or too many of them
+    return min(MAX_LEVELS, 2 * values.distinct)
+
+
+def _outputs(study: Study, table: dict[str, Values]) -> tuple[int, *tuple[str, ...]]:
+    """Return how many numbers a model puts out, and what was assumed."""
+    if study.horizon:
+        return (study.horizon,)
+    if study.task == "regression":
+        return (1,)
+    if study.data.simulator:
+        if study.task is None and study.data.simulator in NUMBERS:
+            return (1,)
+        return CLASSES, f"at most {CLASSES} classes assumed"
+    target = table[study.target]
+    if study.task is None and target.numbers and not (target.whole and target.distinct <= MAX_CLASSES):
+        return (1,)
+    return (max(2, target.distinct),)

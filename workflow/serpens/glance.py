@@ -1,0 +1,228 @@
+"""What a glance at a table's file tells before any job: its columns, about how many rows it has, what the first hold.
+
+Each is read once for every content of a file.
+"""
+
+import csv
+import gzip
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from io import StringIO
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from serpens import io
+from serpens.contents import remembered
+from serpens.errors import ConfigurationError, nearest
+
+# Of a text so much is looked at, and more only where that is less than a few rows.
+SAMPLE_BYTES, SAMPLE_ROWS, MOST_BYTES = 65_536, 20, 16_777_216
+# Of a Parquet file so many values.
+SAMPLE_VALUES = 20_000
+GAPS = frozenset({"", "na", "nan", "null", "none", "?"})
+
+
+class Values(NamedTuple):
+    """What the first rows hold in a column.
+
+    Attributes
+    ----------
+    numbers
+        Whether most are numbers.
+    whole
+        Whether there are some, and all of them are whole.
+    distinct
+        How many differ.
+    gaps
+        Whether any is missing, or no number among numbers.
+    """
+
+    numbers: bool
+    whole: bool
+    distinct: int
+    gaps: bool
+
+
+class Look(NamedTuple):
+    """How big a table is.
+
+    Attributes
+    ----------
+    rows
+        Counted where it is cheap (Parquet, a text that is not longer than what is looked at), else by the length of the
+        text and of its first rows.
+    size
+        Bytes of the text, or of the columns, when they are not compressed.
+    values
+        What each column holds, by name.
+    """
+
+    rows: int
+    size: int
+    values: dict[str, Values]
+
+
+def header(path: io.PathLike) -> list[str]:
+    """Return the column names of a table.
+
+    Raises
+    ------
+    ConfigurationError
+        The file is not there, is no table, is empty, is not UTF-8, or a column has no name of its own.
+    """
+    require(path)
+    return remembered().fact(path, "header", _header)
+
+
+def _header(path: io.PathLike) -> list[str]:
+    names = _parquet(path).schema_arrow.names if _is_parquet(path) else next(_records(path), [])
+    if not names:
+        raise ConfigurationError(f"{path} is empty; its first line must name the columns")
+    for place, name in enumerate(names, start=1):
+        if "\N{REPLACEMENT CHARACTER}" in name:
+            raise ConfigurationError(f"{path} is not UTF-8: column {place} reads {name!r}; convert the file")
+        if not name.strip():
+            raise ConfigurationError(f"column {place} of {path} has no name; give it one in the first line")
+        if name in names[: place - 1]:
+            raise ConfigurationError(f"{path} has two columns named {name!r}; rename one")
+    return names
+
+
+def count_rows(path: str | Path, at_most: int) -> int:
+    """Count the data rows of a table, and stop at ``at_most``."""
+
+    def counted(path: io.PathLike) -> int:
+        if _is_parquet(path):
+            return min(int(_parquet(path).metadata.num_rows), at_most)
+        return sum(1 for _ in islice(filter(None, _records(path)), 1, at_most + 1))
+
+    return remembered().fact(path, f"at most {at_most} rows", counted)
+
+
+def look(path: str | Path) -> Look:
+    """Return how big a table is, without reading all of it.
+
+    Raises
+    ------
+    ConfigurationError
+        As :func:`header`.
+    """
+    names = header(path)
+    rows, size, values = remembered().fact(path, "look", _look)
+    return Look(rows, size, {name: Values(*each) for name, each in zip(names, values, strict=True)})
+
+
+def _look(path: io.PathLike) -> list[Any]:
+    if _is_parquet(path):
+        n_rows, size, first = _parquet_sample(path)
+    else:
+        n_rows, size, first = _text_sample(path)
+    width = len(header(path))
+    return [n_rows, size, [_values([row[place] for row in first if len(row) > place]) for place in range(width)]]
+
+
+def _text_sample(path: io.PathLike) -> tuple[int, int, list[list[str]]]:
+    """Return rows, bytes and the first rows of a text."""
+    n_bytes = Path(path).stat().st_size
+    wanted = SAMPLE_BYTES
+    while True:
+        with Path(path).open("rb") as file:
+            head = file.read(wanted)
+        whole, text = len(head) == n_bytes, head
+        size = n_bytes
+        if str(path).endswith(".gz"):
+            text = _unpacked(path, head)
+            size = round(n_bytes * len(text) / max(1, len(head)))
+        if not whole:  # the last row may be cut
+            text = text[: text.rfind(b"\n") + 1]
+        lines = StringIO(text.decode("utf-8-sig", errors="replace"), newline="")
+        first = list(filter(None, _fields(lines, path)))[1:]
+        if whole:
+            return len(first), len(text), first
+        if len(first) >= SAMPLE_ROWS or wanted >= MOST_BYTES:
+            named = text.find(b"\n") + 1
+            return round(len(first) * (size - named) / max(1, len(text) - named)), size, first
+        wanted *= 4
+
+
+def _unpacked(path: io.PathLike, head: bytes) -> bytes:
+    try:
+        return zlib.decompressobj(wbits=31).decompress(head)
+    except zlib.error as error:
+        raise ConfigurationError(f"{path} cannot be read as a table: {error}") from error
+
+
+def _parquet_sample(path: io.PathLike) -> tuple[int, int, list[list[str]]]:
+    """Return rows, bytes and the first rows of a Parquet file, its values as text."""
+    file = _parquet(path)
+    about = file.metadata
+    size = sum(about.row_group(place).total_byte_size for place in range(about.num_row_groups))
+    at_once = max(SAMPLE_ROWS, SAMPLE_VALUES // about.num_columns)
+    batch = next(file.iter_batches(batch_size=at_once), None)
+    columns = [] if batch is None else [column.to_pylist() for column in batch.columns]
+    first = [["" if value is None else str(value) for value in row] for row in zip(*columns, strict=True)]
+    return about.num_rows, size, first
+
+
+def _values(cells: Sequence[str]) -> Values:
+    filled = [cell for cell in cells if cell.strip().lower() not in GAPS]
+    numbers = [number for cell in filled if (number := _number(cell)) is not None]
+    mostly = len(numbers) > len(filled) / 2
+    whole = bool(numbers) and all(number.is_integer() for number in numbers)
+    gaps = len(numbers if mostly else filled) < len(cells)
+    return Values(mostly, whole, len(set(filled)), gaps)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def require(path: io.PathLike) -> None:
+    """Refuse a path where no file is, and name the one that may be meant.
+
+    Raises
+    ------
+    ConfigurationError
+        There is no file.
+    """
+    file, folder = Path(path), Path(path).absolute().parent
+    if not folder.is_dir():
+        raise ConfigurationError(f"there is no file {str(path)!r}: there is no folder {folder}")
+    if not file.is_file():
+        near = nearest(file.name, sorted(entry.name for entry in folder.iterdir()))
+        raise ConfigurationError(f"there is no file {file.name!r} in {folder}{near}")
+
+
+def _is_parquet(path: io.PathLike) -> bool:
+    return str(path).endswith(".parquet")
+
+
+def _parquet(path: io.PathLike) -> Any:
+    import pyarrow.parquet  # 0.2 s, and most tables are text
+
+    try:
+        return pyarrow.parquet.ParquetFile(path)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path} cannot be read as Parquet: {error}") from error
+
+
+def _records(path: io.PathLike) -> Iterator[list[str]]:
+    """Yield the rows of a text table; bytes that are not UTF-8 are left to the job that reads them all."""
+    opened = gzip.open if str(path).endswith(".gz") else open
+    try:
+        with opened(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as lines:
+            yield from _fields(lines, path)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ConfigurationError(f"{path} cannot be read as a table: {error}") from error
+
+
+def _fields(lines: Iterable[str], path: io.PathLike) -> Iterator[list[str]]:
+    tab = str(path).removesuffix(".gz").endswith(".tsv")
+    try:
+        yield from csv.reader(lines, delimiter="\t" if tab else ",")
+    except csv.Error as error:
+        raise ConfigurationError(f"{path} cannot be read as a table: {error}") from error
