@@ -12,8 +12,8 @@
 PYTHON ?= python3
 CORES ?= 2
 ARGS ?=
-# files of tests side by side, each on one thread: most of their time one process waits for another
-TESTING := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n $(CORES) --dist loadfile
+# files of tests side by side, each on one thread: most of their time one process waits for another, or for SLURM
+TESTING := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n $$(($(CORES) + 1)) --dist loadfile
 SMK := workflow profiles Snakefile
 
 run: .venv/core

@@ -20,10 +20,10 @@ studies:
     repeats: 1
     models: [{{name: net, family: custom, path: "net.py:Net"}}]
     baselines: [trivial]
-    training: {{max_epochs: 80, batch_size: 16, patience: 1000{training}}}
+    training: {{max_epochs: 60, batch_size: 16, patience: 1000{training}}}
     resources: {{checkpoint_seconds: 0.5, mem_mb: 1000{resources}}}
 """
-# It takes its time, whatever else the machine does: 80 epochs of five batches; and as much memory as it is told.
+# It takes its time, whatever else the machine does: 60 epochs of five batches; and as much memory as it is told.
 NET = """
 import time
 
@@ -52,7 +52,7 @@ def table():
     return "a,b,c,d,y\n" + "".join(",".join([*map(str, row), label]) + "\n" for row, label in zip(x, y, strict=True))
 
 
-def write(site, pause=0.04, megabytes=0, resources="", training="", scratch="null"):
+def write(site, pause=0.03, megabytes=0, resources="", training="", scratch="null"):
     site.write("net.py", NET.format(pause=pause, bytes=megabytes * 1_000_000))
     site.write("mine.yaml", STUDY.format(resources=resources, training=training, scratch=scratch))
 
