@@ -85,6 +85,16 @@ def test_a_batch_takes_memory():
     assert large.seconds < small.seconds
 
 
+def test_columns_are_collected_in_less_memory_than_text(monkeypatch):
+    asks = []
+    for file in ("t.csv", "t.parquet"):
+        each = sizes(data=file, split={"test": 0.2})
+        extent = Extent(10**6, 30, 10**8, 29, 700_000, 150_000, 200_000, (29,), 1)
+        monkeypatch.setattr(each, "extent", lambda _, extent=extent: extent)
+        asks.append(each.ask(Job("collect", "one")).mem_mb)
+    assert asks == [4600, 1700]
+
+
 @pytest.mark.parametrize("job", [MLP, LINEAR, Job("clean", "one"), INDEX])
 def test_a_further_attempt_asks_for_as_much_again(job):
     first, second, third = (ask(job, attempt) for attempt in (1, 2, 3))
@@ -220,7 +230,7 @@ def test_small_steps_are_not_shared():
 @pytest.mark.parametrize(("rows", "threads"), [(14_000, 1), (3_500_000, 2), (70_000_000, 8)])
 def test_trees_get_threads_on_much_data(rows, threads, monkeypatch):
     many = sizes()
-    extent = Extent(2 * rows, 101, 10**9, 100, rows, 10**6, (300,), 5)
+    extent = Extent(2 * rows, 101, 10**9, 100, rows, rows // 4, rows // 2, (300,), 5)
     monkeypatch.setattr(many, "extent", lambda _: extent)
     assert many.ask(Job("train", "one", "boosted_trees", 0, 0)).threads == threads
 
