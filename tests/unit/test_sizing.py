@@ -9,7 +9,7 @@ from serpens.config import Project
 from serpens.extent import Extent
 from serpens.jobs import INDEX, Job, Jobs
 from serpens.plan import Reason, Took
-from serpens.sizing import BY_STUDY, RESOURCES, Sizes, small_rules
+from serpens.sizing import BY_STUDY, RESOURCES, Sizes, resources, small_rules
 
 STUDY = {
     "question": "Why?",
@@ -248,6 +248,21 @@ def test_threads_gpus_and_nodes_depend_on_the_study_alone():
                 there.tasks,
             ]
         assert ask(MLP, gpus=0, **keys).threads == ask(MLP, **keys).threads
+
+
+# --- what Snakemake is told -------------------------------------------------------------------------------------------
+
+
+def test_only_what_a_study_needs_is_asked_for():
+    def names(rule, **keys):
+        return set(resources(rule, jobs(**keys).project))
+
+    assert names("clean", resources=FOUR_GPUS) == set(RESOURCES)
+    assert names("train") == {"gpu", *RESOURCES}
+    assert names("train", resources={"gpu": 2, "gpu_model": "a100"}) == {"gpu", "gpu_model", *RESOURCES}
+    several = {"nodes", "tasks", "cpus_per_task"}
+    assert names("train", resources=FOUR_GPUS) == {"gpu", "gpu_model", *RESOURCES, *several}
+    assert names("train", resources={"processes": 2, "nodes": 2}) == {"gpu", *RESOURCES, *several}
 
 
 # --- small jobs -------------------------------------------------------------------------------------------------------

@@ -7,14 +7,14 @@ from snakemake.io import checkpoint_target
 from snakemake.logging import logger
 from snakemake.settings.types import RerunTrigger
 
-from serpens import devices, environment, planning
+from serpens import devices, environment, planning, sizing
 from serpens.codedigest import Reader
 from serpens.contents import remembered
 from serpens.jobs import Job, Jobs
 from serpens.layout import CODE_CACHE, FIGURES
 from serpens.plan import Plan
 from serpens.settings import as_json
-from serpens.sizing import RESOURCES, TRAINING_RESOURCES, Sizes
+from serpens.sizing import Sizes
 from serpens.splits import PARTS
 
 
@@ -166,5 +166,4 @@ def asked(rule, figure):
 
 def asks(rule):
     """Return a rule's resources by name."""
-    names = TRAINING_RESOURCES if rule == "train" else RESOURCES
-    return {name: asked(rule, name) for name in names}
+    return {name: asked(rule, name) for name in sizing.resources(rule, PROJECT)}
