@@ -65,6 +65,7 @@ def test_what_the_study_says_is_told_with_its_figures():
         "         20,000 rows x 4 features, 200 epochs, 0.13 million parameters; memory, time, cores, GPUs:",
     ]
     assert lines[4] == "         set by the study"
+    assert lines[-2].startswith("3 jobs, 2 of them on GPUs, ")
 
 
 def test_several_cores_have_a_reason():

@@ -52,11 +52,49 @@ BUILT_IN = {
     "index": (0.2, 180),
 }
 LARGE = Extent(
-    rows=200_000, columns=31, size=52_012_446, features=30, learned=140_000, tested=40_000, input_shape=(30,), outputs=1
+    rows=200_000,
+    columns=31,
+    size=52_012_446,
+    features=30,
+    learned=140_000,
+    validated=30_000,
+    tested=40_000,
+    input_shape=(30,),
+    outputs=1,
 )
 # ten numbers and six categories of forty levels, three classes
 MIXED = Extent(
-    rows=60_000, columns=17, size=7_900_691, features=16, learned=42_000, tested=12_000, input_shape=(251,), outputs=3
+    rows=60_000,
+    columns=17,
+    size=7_900_691,
+    features=16,
+    learned=42_000,
+    validated=9_000,
+    tested=12_000,
+    input_shape=(251,),
+    outputs=3,
+)
+FEW = Extent(
+    rows=2500,
+    columns=5,
+    size=100_000,
+    features=4,
+    learned=1750,
+    validated=375,
+    tested=500,
+    input_shape=(4,),
+    outputs=1,
+)
+IMAGES = Extent(
+    rows=4000,
+    columns=785,
+    size=25_120_000,
+    features=784,
+    learned=2800,
+    validated=600,
+    tested=800,
+    input_shape=(1, 28, 28),
+    outputs=2,
 )
 TABLES = {
     "large": (
@@ -88,6 +126,29 @@ TABLES = {
             "report": (1.7, 307),
         },
     ),
+    # fifty million parameters, with checkpoints
+    "few": (FEW, {"heavy": (24.8, 3002)}),
+    "images": (
+        IMAGES,
+        {
+            "clean": (3.7, 481),
+            "split": (1.8, 265),
+            "cnn": (7.8, 768),
+            "trivial": (0.6, 214),
+            "linear": (1.6, 295),
+            "evaluate": (3.2, 661),
+            "report": (2.6, 484),
+        },
+    ),
+}
+MODELS = {
+    "large": [
+        "mlp",
+        {"name": "wide", "family": "mlp", "width": 1024, "training": {"batch_size": 4096, "max_epochs": 3}},
+    ],
+    "mixed": ["mlp"],
+    "images": [{"name": "cnn", "family": "cnn", "training": {"max_epochs": 4}}],
+    "few": [{"name": "heavy", "family": "mlp", "width": 4096, "n_blocks": 4, "training": {"max_epochs": 2}}],
 }
 
 
@@ -105,20 +166,17 @@ def test_the_studies_that_come_along_get_what_they_need_and_not_much_more(monkey
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_larger_tables_cost_what_they_took(name, monkeypatch):
-    models = ["mlp"]
-    if name == "large":
-        models.append(
-            {"name": "wide", "family": "mlp", "width": 1024, "training": {"batch_size": 4096, "max_epochs": 3}}
-        )
+def test_larger_tables_and_networks_cost_what_they_took(name, monkeypatch):
     keys = {"question": "Why?", "data": {"simulator": "qubit", "rows": 9}, "target": "y", "repeats": 1}
-    study = Study.model_validate(keys | {"models": models, "training": {"max_epochs": 5}})
+    if name == "images":
+        keys["image"] = {"columns": "p*", "shape": [1, 28, 28]}
+    study = Study.model_validate(keys | {"models": MODELS[name], "training": {"max_epochs": 5}})
     extent, took = TABLES[name]
     sizes = Sizes(Jobs(Project(studies={"one": study})), gpus=0)
     monkeypatch.setattr(sizes, "extent", lambda _: extent)
     for what, (seconds, peak) in took.items():
         ask = sizes.ask(Job(what, "one") if what in costs.OF_STUDY else Job("train", "one", what, 0, 0))
-        assert 1.2 * peak <= ask.mem_mb - SNAKEMAKE_MB <= 3 * peak, what
+        assert 1.4 * peak <= ask.mem_mb - SNAKEMAKE_MB <= 3 * peak, what
         assert seconds <= 1.5 * ask.seconds, what
         # a core may be slower, and an optimiser of the linear model may take ten times the passes
         assert ask.seconds <= (20 if what == "linear" else 6) * (seconds + 2), what

@@ -32,17 +32,17 @@ def table(n_rows=3000, path="t.csv", **columns):
 def test_rows_are_learned_and_tested_as_they_are_split():
     table(3000)
     told = extent.of(study())  # a tenth for calibration, a fifth for the test
-    assert (told.rows, told.columns, told.learned, told.tested) == (3000, 2, 2100, 600)
-    assert extent.of(study(split={"folds": 5}))[4:6] == (2100, 3000)
-    assert extent.of(study(split={"calibration": 0.0, "test": 0.5}))[4:6] == (1500, 1500)
-    assert extent.of(study(test_on={"column": "x"}))[4:6] == (3000, 3000)
+    assert (told.rows, told.columns, told.learned, told.validated, told.tested) == (3000, 2, 2100, 450, 600)
+    assert extent.of(study(split={"folds": 5}))[4:7] == (2100, 450, 3000)
+    assert extent.of(study(split={"calibration": 0.0, "test": 0.5}))[4:7] == (1500, 450, 1500)
+    assert extent.of(study(test_on={"column": "x"}))[4:7] == (3000, 3000, 3000)
 
 
 def test_of_an_outside_cohort_nothing_is_learned():
     table(2000)
     table(1000, "other.csv")
     told = extent.of(study(test_on={"file": "other.csv"}))
-    assert (told.rows, told.learned, told.tested) == (3000, 1800, 1000)
+    assert (told.rows, told.learned, told.validated, told.tested) == (3000, 1800, 300, 1000)
 
 
 def test_columns_with_a_role_and_those_left_out_are_no_features():

@@ -9,7 +9,7 @@ from serpens.config import Project
 from serpens.extent import Extent
 from serpens.jobs import INDEX, Job, Jobs
 from serpens.plan import Reason, Took
-from serpens.sizing import BY_STUDY, RESOURCES, Sizes, small_rules
+from serpens.sizing import BY_STUDY, RESOURCES, Sizes, resources, small_rules
 
 STUDY = {
     "question": "Why?",
@@ -83,6 +83,16 @@ def test_a_batch_takes_memory():
     small, large = (ask(MLP, gpus=0, training={"batch_size": n}) for n in (32, 14_000))
     assert large.mem_mb > small.mem_mb
     assert large.seconds < small.seconds
+
+
+def test_columns_are_collected_in_less_memory_than_text(monkeypatch):
+    asks = []
+    for file in ("t.csv", "t.parquet"):
+        each = sizes(data=file, split={"test": 0.2})
+        extent = Extent(10**6, 30, 10**8, 29, 700_000, 150_000, 200_000, (29,), 1)
+        monkeypatch.setattr(each, "extent", lambda _, extent=extent: extent)
+        asks.append(each.ask(Job("collect", "one")).mem_mb)
+    assert asks == [4600, 1700]
 
 
 @pytest.mark.parametrize("job", [MLP, LINEAR, Job("clean", "one"), INDEX])
@@ -220,7 +230,7 @@ def test_small_steps_are_not_shared():
 @pytest.mark.parametrize(("rows", "threads"), [(14_000, 1), (3_500_000, 2), (70_000_000, 8)])
 def test_trees_get_threads_on_much_data(rows, threads, monkeypatch):
     many = sizes()
-    extent = Extent(2 * rows, 101, 10**9, 100, rows, 10**6, (300,), 5)
+    extent = Extent(2 * rows, 101, 10**9, 100, rows, rows // 4, rows // 2, (300,), 5)
     monkeypatch.setattr(many, "extent", lambda _: extent)
     assert many.ask(Job("train", "one", "boosted_trees", 0, 0)).threads == threads
 
@@ -238,6 +248,21 @@ def test_threads_gpus_and_nodes_depend_on_the_study_alone():
                 there.tasks,
             ]
         assert ask(MLP, gpus=0, **keys).threads == ask(MLP, **keys).threads
+
+
+# --- what Snakemake is told -------------------------------------------------------------------------------------------
+
+
+def test_only_what_a_study_needs_is_asked_for():
+    def names(rule, **keys):
+        return set(resources(rule, jobs(**keys).project))
+
+    assert names("clean", resources=FOUR_GPUS) == set(RESOURCES)
+    assert names("train") == {"gpu", *RESOURCES}
+    assert names("train", resources={"gpu": 2, "gpu_model": "a100"}) == {"gpu", "gpu_model", *RESOURCES}
+    several = {"nodes", "tasks", "cpus_per_task"}
+    assert names("train", resources=FOUR_GPUS) == {"gpu", "gpu_model", *RESOURCES, *several}
+    assert names("train", resources={"processes": 2, "nodes": 2}) == {"gpu", *RESOURCES, *several}
 
 
 # --- small jobs -------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from snakemake.jobs import Job as WorkflowJob
 from snakemake.logging import logger
 from snakemake.settings.types import RerunTrigger
 
-from serpens import devices, environment, planning, slurm
+from serpens import devices, environment, planning, sizing, slurm
 from serpens.codedigest import Reader
 from serpens.contents import remembered
 from serpens.jobs import Job, Jobs
@@ -18,7 +18,7 @@ from serpens.layout import CODE_CACHE, FIGURES, REFUSED, SLURM_RUN, refusal
 from serpens.locks import holder
 from serpens.plan import Plan
 from serpens.settings import as_json
-from serpens.sizing import RESOURCES, TRAINING_RESOURCES, Sizes, is_small, small_rules
+from serpens.sizing import Sizes
 from serpens.splits import PARTS
 
 
@@ -55,7 +55,7 @@ def plan():
     # what is there by now stays; the collector, which planning calls often, need not walk through it each time
     gc.freeze()
     # what is small the host does itself from which jobs are sent to a cluster
-    workflow.localrules(*small_rules(JOBS))
+    workflow.localrules(*sizing.small_rules(JOBS))
     # after each checkpoint Snakemake plans anew, which is worth it only where a study waits for its cleaning
     rules.clean.rule.is_checkpoint = bool(made.waiting)
     return made
@@ -198,20 +198,28 @@ def asked(rule, figure):
 
 def asks(rule):
     """Return a rule's resources by name."""
-    names = TRAINING_RESOURCES if rule == "train" else RESOURCES
-    return {name: asked(rule, name) for name in names}
+    names = sizing.resources(rule, PROJECT)
+    by_name = {name: asked(rule, name) for name in names}
+    if "gpu" in names and "gpu_partition" in profile_resources():
+        by_name["slurm_partition"] = partition
+    return by_name
+
+
+def partition(w):
+    """Return where a cluster runs a training: with a GPU in the profile's gpu_partition, else in its usual one."""
+    wanted = sizes().ask(Job.of("train", w)).gpu
+    name = "gpu_partition" if wanted else "slurm_partition"
+    return profile_resources()[name].raw if name in profile_resources() else None
+
+
+def profile_resources():
+    """Return the resources that a profile, or the command line, gives every job."""
+    return workflow.resource_settings._parsed_default_resources
 
 
 def together(w):
     """Return the group whose trainings share a job of a cluster, as many as its profile says: the small ones."""
-    shares = workflow.non_local_exec and is_small(sizes().ask(Job.of("train", w)))
+    shares = workflow.non_local_exec and sizing.is_small(
+        sizes().ask(Job.of("train", w))
+    )
     return "baselines" if shares else None
-
-
-def partition(w):
-    """Return where a cluster runs a training: with a GPU in the profile's gpu_partition, if it names one."""
-    profile = workflow.resource_settings._parsed_default_resources
-    names = ["gpu_partition"] * sizes().ask(Job.of("train", w)).gpu + [
-        "slurm_partition"
-    ]
-    return next((profile[name].raw for name in names if name in profile), None)

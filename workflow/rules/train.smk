@@ -29,7 +29,6 @@ rule train:
     threads: asked("train", "threads")
     resources:
         **asks("train"),
-        slurm_partition=partition,
     params:
         settings=settings_of("train"),
         # no output: Snakemake would delete it with the job that died

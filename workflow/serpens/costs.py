@@ -65,12 +65,13 @@ CORE_ACTIVATION, GPU_ACTIVATION = 3e-9, 3e-11
 
 
 def collect(study: Study, extent: Extent) -> Cost:
-    """Text becomes one Python string a cell before it becomes a column."""
+    """Text becomes one Python string a cell before it becomes a column; Parquet has columns."""
     cells = extent.rows * extent.columns
+    a_cell = 16 if str(study.data.file).endswith(".parquet") else 80
     own = study.data.simulator is not None and ":" in study.data.simulator
     seconds = OWN_SIMULATOR_SECONDS if own else IMPORTS_SECONDS + 0.6e-6 * cells
     words = "; how long your simulator takes is not known" if own else ""
-    memory = PLAIN_MB + (80 * cells + 2 * extent.size) / 1e6
+    memory = PLAIN_MB + (a_cell * cells + 2 * extent.size) / 1e6
     return Cost(memory, seconds, extent.size / 1e6, f"{_table(extent)}{words}")
 
 
@@ -95,7 +96,7 @@ def evaluate(study: Study, extent: Extent) -> Cost:
     ]
     values = extent.tested * extent.outputs * sum(1 + study.repeats for _ in every)
     rows = extent.rows * (30 * extent.columns + 8 * extent.inputs) + 40 * values
-    at_once = min(PREDICT_ROWS, extent.rows)
+    at_once = min(PREDICT_ROWS, max(extent.validated, extent.tested))
     one = max((8 * size.parameters + 12 * at_once * size.widest for size in networks), default=0)
     predicting = (
         2
@@ -130,15 +131,18 @@ OF_STUDY: dict[str, Callable[[Study, Extent], Cost]] = {
 
 
 def network(study: Study, model: Model, extent: Extent, size: NetworkSize, *, gpu: bool) -> Cost:
-    """Parameters, their gradient and the optimiser's memory; what layers put out; as many steps as epochs allow."""
+    """Parameters and twelve times as much beside them; what layers put out; as many steps as epochs allow.
+
+    Beside parameters lie their gradient, the optimiser's memory, the best epoch, and a checkpoint while it is packed.
+    """
     training = training_of(study, model)
-    batch, at_once = min(training.batch_size, extent.learned), min(PREDICT_ROWS, extent.learned)
+    batch, at_once = min(training.batch_size, extent.learned), min(PREDICT_ROWS, extent.validated)
     step = 6.0 * size.operations * batch
     steps = training.max_epochs * math.ceil(extent.learned / training.batch_size)
     rate, beside, activation = (GPU, GPU_STEP, GPU_ACTIVATION) if gpu else (CORE, CORE_STEP, CORE_ACTIVATION)
     seconds = 2 * IMPORTS_SECONDS + steps * (step / rate + batch * size.activations * activation + beside)
     layers = 8 * batch * size.activations + 12 * at_once * size.widest
-    memory = TORCH_MB + _rows_mb(extent) + (48 * size.parameters + (0 if gpu else layers)) / 1e6
+    memory = TORCH_MB + _rows_mb(extent) + (52 * size.parameters + (0 if gpu else layers)) / 1e6
     words = f"{extent.words}, {training.max_epochs:,} epochs, {_millions(size.parameters)} parameters"
     # two checkpoints, a third while it is written, and the weights
     return Cost(memory + (CUDA_MB if gpu else 0), seconds, 4 * 16 * size.parameters / 1e6, words, step)

@@ -32,8 +32,9 @@ class Extent(NamedTuple):
         Bytes of these as text; for a simulator and Parquet, of their values.
     features
         Columns that models may use.
-    learned, tested
-        Rows, images or windows on which a model is trained and validated, and on which a study's models are tested.
+    learned, validated, tested
+        Rows, images or windows on which a model is trained and validated; those of them on which it is validated; and
+        those on which all models of the study are tested.
     input_shape
         Shape of one of them, as a model sees it.
     outputs
@@ -49,6 +50,7 @@ class Extent(NamedTuple):
     size: int
     features: int
     learned: int
+    validated: int
     tested: int
     input_shape: tuple[int, ...]
     outputs: int
@@ -91,7 +93,7 @@ def of(study: Study) -> Extent:
         used = list(table)[1 if study.horizon is None else 2 :]
         if study.data.simulator not in NUMBERS and not (study.image or study.horizon):
             assumed.append(f"{SIMULATED_COLUMNS} columns assumed")
-    learned, tested = _shares(study, looks)
+    learned, validated, tested = _shares(study, looks)
     outputs, *classes = _outputs(study, table)
     return Extent(
         rows=rows,
@@ -99,6 +101,7 @@ def of(study: Study) -> Extent:
         size=sum(each.size for each in looks),
         features=len(used),
         learned=round(learned * rows),
+        validated=round(validated * rows),
         tested=round(tested * rows),
         input_shape=_input_shape(study, {name: table[name] for name in used}),
         outputs=outputs,
@@ -118,15 +121,16 @@ def _simulated(study: Study, rows: int) -> Look:
     return Look(rows, 8 * rows * columns, dict.fromkeys(map(str, range(columns)), numbers))
 
 
-def _shares(study: Study, looks: Sequence[Look]) -> tuple[float, float]:
-    """Return the parts of all rows on which a model learns, and on which models are tested; folds test every row."""
+def _shares(study: Study, looks: Sequence[Look]) -> tuple[float, float, float]:
+    """Return the parts of all rows that are learned from, validate and test; of folds the last is the whole."""
     parts, claim = study.split or Split(), study.test_on
     if claim.column:  # only the data tell
-        return 1.0, 1.0
+        return 1.0, 1.0, 1.0
     if claim.file:
         first = looks[0].rows / max(1, sum(each.rows for each in looks))
-        return first * (1 - parts.calibration), 1 - first
-    return 1 - parts.calibration - parts.test, 1.0 if n_splits(study) > 1 else parts.test
+        return first * (1 - parts.calibration), first * parts.validation, 1 - first
+    learned = 1 - parts.calibration - parts.test
+    return learned, parts.validation, 1.0 if n_splits(study) > 1 else parts.test
 
 
 def _is_feature(study: Study, name: str) -> bool:

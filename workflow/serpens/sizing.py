@@ -12,7 +12,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from serpens import costs, durations, extent, modelsize, planning
-from serpens.config import Study
+from serpens.config import Project, Study
 from serpens.costs import Cost
 from serpens.extent import Extent
 from serpens.jobs import Job, Jobs
@@ -47,8 +47,7 @@ GAIN = 0.7
 """Power of the number of threads or GPUs that the work goes faster by."""
 
 RESOURCES = ("mem_mb", "disk_mb", "runtime")
-TRAINING_RESOURCES = ("gpu", "gpu_model", *RESOURCES, "nodes", "tasks", "cpus_per_task")
-"""What Snakemake's rules ask for beside threads."""
+"""What every job asks for beside threads."""
 
 BY_STUDY = "set by the study"
 
@@ -211,6 +210,19 @@ class Sizes:
             max(each.peak_memory_mb for each in took),
             changed=bool(reasons & CHANGES_SIZE),
         )
+
+
+def resources(rule: str, project: Project) -> tuple[str, ...]:
+    """Return the names of what a rule's jobs ask for beside threads, without what no study of the project needs.
+
+    Snakemake takes some time for each of them in each job.
+    """
+    if rule != "train":
+        return RESOURCES
+    wanted = [study.resources for study in project.studies.values()]
+    model = ("gpu_model",) if any(each.gpu_model for each in wanted) else ()
+    several = ("nodes", "tasks", "cpus_per_task") if any(each.nodes > 1 for each in wanted) else ()
+    return ("gpu", *model, *RESOURCES, *several)
 
 
 def kind_of(job: Job) -> Job:
