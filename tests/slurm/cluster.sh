@@ -105,9 +105,9 @@ AccountingStoragePort=$DBD_PORT
 AccountingStoragePass=$LAB/run/munge/munge.sock
 AccountingStorageTRES=gres/gpu
 AccountingStoreFlags=job_comment
-NodeName=cpu1 NodeHostname=$HOST NodeAddr=127.0.0.1 Port=${PORTS[cpu1]} CPUs=4 RealMemory=$memory
-NodeName=cpu2 NodeHostname=$HOST NodeAddr=127.0.0.1 Port=${PORTS[cpu2]} CPUs=4 RealMemory=$memory
-NodeName=gpu1 NodeHostname=$HOST NodeAddr=127.0.0.1 Port=${PORTS[gpu1]} CPUs=4 RealMemory=$memory Gres=gpu:fake:2
+NodeName=cpu1 NodeHostname=$HOST NodeAddr=127.0.0.1 Port=${PORTS[cpu1]} CPUs=4 RealMemory=$memory Feature=fast
+NodeName=cpu2 NodeHostname=$HOST NodeAddr=127.0.0.1 Port=${PORTS[cpu2]} CPUs=4 RealMemory=$memory Feature=fast
+NodeName=gpu1 NodeHostname=$HOST NodeAddr=127.0.0.1 Port=${PORTS[gpu1]} CPUs=4 RealMemory=$memory Feature=fast Gres=gpu:fake:2
 PartitionName=DEFAULT DefMemPerCPU=500 MaxTime=1-00:00:00 DefaultTime=00:10:00 State=UP
 PartitionName=cpu Nodes=cpu1 Default=YES
 PartitionName=gpu Nodes=gpu1 PriorityTier=1 PreemptMode=REQUEUE

@@ -20,7 +20,20 @@ DRIVER = ROOT / "tests/slurm/driver.py"
 PLUGIN = ROOT / ".venv/plugin"
 # Seconds that anything may take; a run that hangs is one that failed.
 PATIENCE = 300.0
-ACCOUNTED = ("JobIDRaw", "Partition", "State", "AllocTRES", "ReqMem", "Timelimit", "Start", "End", "Comment")
+ACCOUNTED = (
+    "JobIDRaw",
+    "Partition",
+    "State",
+    "AllocTRES",
+    "ReqMem",
+    "Timelimit",
+    "Start",
+    "End",
+    "Comment",
+    "Account",
+    "QOS",
+    "Constraints",
+)
 
 
 def answers() -> bool:

@@ -17,7 +17,12 @@ studies:
     repeats: 3
     models: [{name: mlp, family: mlp, width: 16, n_blocks: 1}]
     training: {max_epochs: 200, patience: 200}
-    resources: {mem_mb: 1100, runtime: 17}
+    resources: {mem_mb: 1100, runtime: 9}
+"""
+PARTITIONS = """
+partitions:
+  cpu: {max_runtime: 1d, max_gpu: 0}
+  gpu: {max_runtime: 1d, max_gpu: 2}
 """
 
 
@@ -50,10 +55,17 @@ def test_three_trainings_on_two_gpus(site):
     """Two run, one waits; each has the memory and time that was declared; they make what a workstation makes."""
     site.write("table.csv", (ROOT / "resources/breast_cancer.csv").read_text())
     site.write("mine.yaml", STUDY)
-    site.finish()
+    # no partition by name: the plugin chooses from a file; what else sbatch takes is passed on
+    site.write("partitions.yaml", PARTITIONS)
+    plainly = ("slurm_account=lab", "qos=normal", "constraint=fast")
+    site.finish(site.start("--slurm-partition-config", "partitions.yaml", "--default-resources", *plainly))
     deep, other = assert_landed(site.accounting())
-    assert [row["Comment"] for row in deep] == [f"rule_train_wildcards_small_mlp_0_{repeat}" for repeat in range(3)]
-    assert {(row["ReqMem"], row["Timelimit"]) for row in deep} == {("1100M", "00:17:00")}
+    trainings = {f"rule_train_wildcards_small_mlp_0_{repeat}" for repeat in range(3)}
+    assert {row["Comment"] for row in deep} == trainings
+    assert {(row["ReqMem"], row["Timelimit"]) for row in deep} == {("1100M", "00:09:00")}
+    assert {(row["Account"], row["QOS"], row["Constraints"]) for row in site.accounting()} == {
+        ("lab", "normal", "fast")
+    }
     assert at_once(deep) == 2
     assert len(other) == 1, "three baselines share a job"
     local = Project(site.folder.parent / "local")
