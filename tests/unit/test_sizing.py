@@ -162,6 +162,8 @@ def test_the_study_says_what_trainings_ask_for():
 
 def test_reasons_name_what_was_counted():
     assert ask(MLP).why["mem_mb"] == "20,000 rows x 4 features, 200 epochs, 0.13 million parameters"
+    own = ask(MLP, models=[{"name": "mlp", "family": "custom", "path": "net.py:Net"}])
+    assert own.why["mem_mb"] == "20,000 rows x 4 features, 200 epochs, 10 million parameters assumed"
     assert ask(MLP, gpus=0).why["threads"] == "about 63.9 s of work for one core"
     assert ask(LINEAR).why["runtime"] == "20,000 rows x 4 features, 7 strengths of the penalty"
     assert ask(Job("evaluate", "one")).why["mem_mb"] == "4 models on about 4,000 test rows"
