@@ -230,8 +230,9 @@ def test_small_steps_are_not_shared():
 
 
 @pytest.mark.parametrize(("rows", "threads"), [(14_000, 1), (3_500_000, 2), (70_000_000, 8)])
-def test_trees_get_threads_on_much_data(rows, threads, monkeypatch):
-    many = sizes()
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_trees_get_threads_on_much_data(rows, threads, nodes, monkeypatch):
+    many = sizes(resources={"nodes": nodes})
     extent = Extent(2 * rows, 101, 10**9, 100, rows, rows // 4, rows // 2, (300,), 5)
     monkeypatch.setattr(many, "extent", lambda _: extent)
     assert many.ask(Job("train", "one", "boosted_trees", 0, 0)).threads == threads
