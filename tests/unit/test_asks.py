@@ -1,10 +1,13 @@
 """What a person reads of what jobs ask for."""
 
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from tests.workflow.conftest import ROOT
 
-from serpens import asks
+from serpens import asks, configfile
 from serpens.config import Project
 from serpens.jobs import Jobs
 from serpens.plan import Took, in_order
@@ -87,6 +90,16 @@ def test_up_to_date_jobs_are_told_when_asked_for():
 def test_a_study_that_waits_for_its_cleaning_asks_for_that_at_most():
     assert told(waiting=["one"])[-2].startswith("At most 9 jobs, 2 of them on GPUs")
     assert told(waiting=["one"], every=True)[-2].startswith("9 jobs, ")
+
+
+def test_the_documentation_shows_what_is_told(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    jobs = Jobs(configfile.load([], {"run": "qubit"}))
+    plan = SimpleNamespace(jobs=jobs, stale=dict.fromkeys(in_order(jobs), ()), last={}, waiting=set())
+    lines = list(asks.lines(plan, Sizes(jobs), every=False))
+    shown = re.search(r"```\n( jobs .*?)```", Path("docs/resources.md").read_text(), flags=re.DOTALL)
+    assert len(shown[1].splitlines()) == 5
+    assert set(shown[1].splitlines()) <= set(lines)
 
 
 @pytest.fixture

@@ -45,6 +45,12 @@ def test_of_an_outside_cohort_nothing_is_learned():
     assert (told.rows, told.learned, told.validated, told.tested) == (3000, 1800, 300, 1000)
 
 
+def test_a_simulated_table_with_an_outside_cohort():
+    table(1000, "other.csv")
+    told = extent.of(study(data={"simulator": "qubit", "rows": 4000}, test_on={"file": "other.csv"}))
+    assert (told.rows, told.columns, told.learned, told.tested) == (5000, 5, 3600, 1000)
+
+
 def test_columns_with_a_role_and_those_left_out_are_no_features():
     words = {name: lambda i: i / 2 for name in ("a1", "a2", "b", "who", "when", "heavy", "part", "i")}
     table(30, **words)
@@ -60,6 +66,7 @@ def test_a_number_is_one_input_and_one_more_where_it_may_be_missing():
     table(300, gap=lambda i: "" if i == 7 else i, word=lambda i: f"w{i % 4}", many=lambda i: f"m{i}")
     # x, gap twice, twice the levels seen, and of too many levels the most frequent
     assert extent.of(study()).input_shape == (1 + 2 + 8 + 50,)
+    assert extent.of(study()).words == "300 rows x 4 features as 61 inputs"
     told = extent.of(study(columns={"word": "text", "many": "time"}))
     assert told.input_shape == (1 + 2 + 0 + 1,)
 
@@ -82,7 +89,8 @@ def test_windows_multiply_a_series():
     told = extent.of(study(time="t", horizon=4, history=10))
     assert (told.input_shape, told.outputs, told.learned) == ((10,), 4, 210)
     assert told.words == "300 rows, 10 of them to forecast 4"
-    assert extent.of(study(time="t", horizon=4, history=10, features=["x"])).input_shape == (20,)
+    further = extent.of(study(time="t", horizon=4, history=10, features=["x"]))
+    assert (further.input_shape, further.words) == ((20,), told.words)
 
 
 def test_an_image_has_its_shape():

@@ -90,6 +90,15 @@ def test_a_packed_table_is_as_long_as_it_is_unpacked():
     assert told.size == pytest.approx(len(text), rel=0.1)
 
 
+def test_a_table_that_is_packed_in_parts_has_them_all():
+    lines = [f"{(i * 7919) % 60_000 / 7:.4f},a,1\n" for i in range(30_000)]
+    parts = ["x,word,y\n", *("".join(lines[start : start + 500]) for start in range(0, len(lines), 500))]
+    Path("t.csv.gz").write_bytes(b"".join(gzip.compress(part.encode()) for part in parts))
+    assert look("t.csv.gz").rows == pytest.approx(30_000, rel=0.1)
+    Path("few.csv.gz").write_bytes(b"".join(gzip.compress(part.encode()) for part in parts[:5]))
+    assert look("few.csv.gz").rows == 2000
+
+
 def test_parquet_knows_its_rows():
     pq.write_table(pa.table({"a": range(50_000), "b b": ["u", None] * 25_000}), "t.parquet")
     told = look("t.parquet")

@@ -162,6 +162,8 @@ def test_the_study_says_what_trainings_ask_for():
 
 def test_reasons_name_what_was_counted():
     assert ask(MLP).why["mem_mb"] == "20,000 rows x 4 features, 200 epochs, 0.13 million parameters"
+    own = ask(MLP, models=[{"name": "mlp", "family": "custom", "path": "net.py:Net"}])
+    assert own.why["mem_mb"] == "20,000 rows x 4 features, 200 epochs, 10 million parameters assumed"
     assert ask(MLP, gpus=0).why["threads"] == "about 63.9 s of work for one core"
     assert ask(LINEAR).why["runtime"] == "20,000 rows x 4 features, 7 strengths of the penalty"
     assert ask(Job("evaluate", "one")).why["mem_mb"] == "4 models on about 4,000 test rows"
@@ -228,8 +230,9 @@ def test_small_steps_are_not_shared():
 
 
 @pytest.mark.parametrize(("rows", "threads"), [(14_000, 1), (3_500_000, 2), (70_000_000, 8)])
-def test_trees_get_threads_on_much_data(rows, threads, monkeypatch):
-    many = sizes()
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_trees_get_threads_on_much_data(rows, threads, nodes, monkeypatch):
+    many = sizes(resources={"nodes": nodes})
     extent = Extent(2 * rows, 101, 10**9, 100, rows, rows // 4, rows // 2, (300,), 5)
     monkeypatch.setattr(many, "extent", lambda _: extent)
     assert many.ask(Job("train", "one", "boosted_trees", 0, 0)).threads == threads

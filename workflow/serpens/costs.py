@@ -12,7 +12,7 @@ from serpens import modelsize
 from serpens.config import Study, training_of
 from serpens.extent import Extent
 from serpens.families import FAMILIES
-from serpens.modelconfig import BoostedTrees, Linear, Model
+from serpens.modelconfig import BoostedTrees, Custom, Linear, Model
 from serpens.modelsize import NetworkSize
 from serpens.settings import models
 
@@ -51,12 +51,13 @@ class Cost(NamedTuple):
 # A process that imports NumPy and pyarrow; it starts from Snakemake's own size, which Linux counts as its peak.
 PLAIN_MB = 180
 LINEAR_MB, TREES_MB, TORCH_MB, EVALUATE_MB, REPORT_MB = 240, 270, 380, 560, 250
-# A process with a CUDA context; by its documentation, not measured.
+# What a CUDA context adds to a process; assumed, not measured.
 CUDA_MB = 2500
 IMPORTS_SECONDS = 2
 # A simulator of the user's own may do anything.
 OWN_SIMULATOR_SECONDS = 1200
-# Operations a second, of a core in matrix products, and of a GPU in the small ones that tables need.
+# Operations a second, of a core in matrix products, and of a GPU in the small ones that tables need. All that stands
+# here of GPUs is assumed, rather slow than fast, and not measured.
 CORE, GPU = 50e9, 3e12
 # Seconds that a step takes beside its operations.
 CORE_STEP, GPU_STEP = 2e-4, 1e-3
@@ -94,17 +95,12 @@ def evaluate(study: Study, extent: Extent) -> Cost:
     networks = [
         modelsize.of(model, extent.input_shape, extent.outputs) for model in every if FAMILIES[model.family].network
     ]
-    values = extent.tested * extent.outputs * sum(1 + study.repeats for _ in every)
+    values = extent.tested * extent.outputs * len(every) * (1 + study.repeats)
     rows = extent.rows * (30 * extent.columns + 8 * extent.inputs) + 40 * values
     at_once = min(PREDICT_ROWS, max(extent.validated, extent.tested))
     one = max((8 * size.parameters + 12 * at_once * size.widest for size in networks), default=0)
-    predicting = (
-        2
-        * extent.rows
-        * study.repeats
-        * sum(2 * size.operations / CORE + size.activations * CORE_ACTIVATION for size in networks)
-    )
-    seconds = 10 + 4e-8 * values * RESAMPLES + predicting
+    a_row = sum(2 * size.operations / CORE + size.activations * CORE_ACTIVATION for size in networks)
+    seconds = 10 + 4e-8 * values * RESAMPLES + 2 * study.repeats * extent.rows * a_row
     words = f"{len(every)} models on about {extent.tested:,} test rows"
     return Cost(EVALUATE_MB + (rows + one) / 1e6, seconds, 40 * values / 1e6, words)
 
@@ -143,7 +139,8 @@ def network(study: Study, model: Model, extent: Extent, size: NetworkSize, *, gp
     seconds = 2 * IMPORTS_SECONDS + steps * (step / rate + batch * size.activations * activation + beside)
     layers = 8 * batch * size.activations + 12 * at_once * size.widest
     memory = TORCH_MB + _rows_mb(extent) + (52 * size.parameters + (0 if gpu else layers)) / 1e6
-    words = f"{extent.words}, {training.max_epochs:,} epochs, {_millions(size.parameters)} parameters"
+    parameters = f"{_millions(size.parameters)} parameters{' assumed' if isinstance(model, Custom) else ''}"
+    words = f"{extent.words}, {training.max_epochs:,} epochs, {parameters}"
     # two checkpoints, a third while it is written, and the weights
     return Cost(memory + (CUDA_MB if gpu else 0), seconds, 4 * 16 * size.parameters / 1e6, words, step)
 
@@ -163,7 +160,7 @@ def boosted_trees(model: BoostedTrees, extent: Extent) -> Cost:
 def linear(model: Linear, extent: Extent) -> Cost:
     """One fit for each strength of the penalty: a hundred and more passes over the rows, or one equation."""
     passes = 150 * 4 * extent.outputs if extent.outputs > 1 and not extent.horizon else 2 * extent.inputs
-    work = 1.0 * len(model.strengths) * extent.learned * extent.inputs * passes
+    work = len(model.strengths) * extent.learned * extent.inputs * passes
     memory = LINEAR_MB + _rows_mb(extent) + 16 * extent.inputs**2 / 1e6
     words = f"{extent.words}, {len(model.strengths)} strengths of the penalty"
     return Cost(memory, IMPORTS_SECONDS + work / (CORE / 10), extent.inputs * extent.outputs * 8 / 1e6, words)

@@ -67,11 +67,12 @@ class Extent(NamedTuple):
         """The extent in words."""
         shape = " x ".join(map(str, self.input_shape))
         if self.horizon:
-            seen = f", {shape} of them to forecast {self.horizon}"
+            seen = f", {self.inputs // (1 + self.features):,} of them to forecast {self.horizon:,}"
         elif len(self.input_shape) > 1:
             seen = f" with images of {shape}"
         else:
             seen = f" x {self.features:,} feature{'' if self.features == 1 else 's'}"
+            seen += f" as {self.inputs:,} inputs" if self.inputs != self.features else ""
         return ", ".join([f"{self.rows:,} rows{seen}", *self.assumed])
 
 
@@ -83,9 +84,9 @@ def of(study: Study) -> Extent:
     ConfigurationError
         If a file is not there any more, or no table.
     """
-    looks = [look(path) for path in (study.data.file, study.test_on.file) if path]
-    if study.data.rows is not None:
-        looks.append(_simulated(study, study.data.rows))
+    looks = [look(study.data.file) if study.data.file else _simulated(study)]
+    if study.test_on.file:
+        looks.append(look(study.test_on.file))
     rows, table = sum(each.rows for each in looks), looks[0].values
     used = [name for name in table if _is_feature(study, name)]
     assumed: list[str] = []
@@ -110,8 +111,9 @@ def of(study: Study) -> Extent:
     )
 
 
-def _simulated(study: Study, rows: int) -> Look:
+def _simulated(study: Study) -> Look:
     """Return what a simulator will give; of the user's own only the rows are known."""
+    rows = study.data.rows or 0
     columns = NUMBERS.get(study.data.simulator or "", SIMULATED_COLUMNS)
     if study.image:
         columns = 1 + prod(study.image.shape)

@@ -147,8 +147,14 @@ def _text_sample(path: io.PathLike) -> tuple[int, int, list[list[str]]]:
 
 
 def _unpacked(path: io.PathLike, head: bytes) -> bytes:
+    """Return what the beginning of a packed file holds, which may be packed in several parts."""
+    text = b""
     try:
-        return zlib.decompressobj(wbits=31).decompress(head)
+        while head:
+            part = zlib.decompressobj(wbits=31)
+            text += part.decompress(head)
+            head = part.unused_data
+        return text
     except zlib.error as error:
         raise ConfigurationError(f"{path} cannot be read as a table: {error}") from error
 
@@ -159,7 +165,7 @@ def _parquet_sample(path: io.PathLike) -> tuple[int, int, list[list[str]]]:
     about = file.metadata
     size = sum(about.row_group(place).total_byte_size for place in range(about.num_row_groups))
     at_once = max(SAMPLE_ROWS, SAMPLE_VALUES // about.num_columns)
-    batch = next(file.iter_batches(batch_size=at_once), None)
+    batch = next(file.iter_batches(batch_size=at_once, use_threads=False), None)
     columns = [] if batch is None else [column.to_pylist() for column in batch.columns]
     first = [["" if value is None else str(value) for value in row] for row in zip(*columns, strict=True)]
     return about.num_rows, size, first
@@ -205,7 +211,8 @@ def _parquet(path: io.PathLike) -> Any:
     import pyarrow.parquet  # 0.2 s, and most tables are text
 
     try:
-        return pyarrow.parquet.ParquetFile(path)
+        # buffered, or the first rows would take whole columns into memory
+        return pyarrow.parquet.ParquetFile(path, buffer_size=SAMPLE_BYTES, pre_buffer=False)
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path} cannot be read as Parquet: {error}") from error
 

@@ -174,10 +174,11 @@ class Sizes:
         )
 
     def _baseline(self, study: Study, job: Job) -> Ask:
-        """Return what a model asks for that is no network: a part of one node."""
+        """Return what a model asks for that is no network, and so runs on one node."""
         cost = self._cost(job, gpu=False)
         threads, why = _threads(study, cost)
-        threads = math.ceil(threads / study.resources.nodes)
+        if why == BY_STUDY:  # over all nodes
+            threads = math.ceil(threads / study.resources.nodes)
         ask = _rounded(cost, self._last(job, gpu=False), at_once=threads)
         return ask._replace(threads=threads, why=ask.why | {"threads": why})
 
