@@ -39,6 +39,7 @@ OUTSIDE = frozenset(
         "contents",
         "devices",
         "run",
+        "usage",
         "simulators.registry",
     )
 )
