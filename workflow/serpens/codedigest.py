@@ -39,6 +39,7 @@ OUTSIDE = frozenset(
         "contents",
         "devices",
         "run",
+        "threads",
         "usage",
         "simulators.registry",
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from serpens import codedigest, io, provenance
+from serpens import codedigest, io, provenance, threads
 from serpens.errors import LockLostError, SerpensError
 from serpens.layout import CODE_CACHE
 from serpens.usage import Amounts, together
@@ -77,6 +77,7 @@ def script_run(snakemake: "Snakemake") -> Iterator[Job]:
     logging.captureWarnings(capture=True)
     for each in loggers:
         each.addHandler(handler)
+    threads.limit(snakemake.threads)
     start, clock, cpu = provenance.now(), time.perf_counter(), provenance.cpu_seconds()
     try:
         origin = _origin(snakemake)
