@@ -25,8 +25,10 @@ HERE = Path(__file__).parent
 # Where PyTorch keeps its builds, as pytorch.org says; on PyPI each system has but one.
 INDEX = "https://download.pytorch.org/whl"
 WORD = re.compile(r"auto|cpu|cuda|cu\d+|default")
-# The header of nvidia-smi; the second form since driver 610.
-CUDA = re.compile(r"CUDA (?:UMD )?Version: *(\d+)\.(\d+)")
+BY_MACHINE = ("auto", "cuda")
+# The header of nvidia-smi, with UMD since driver 610; a line of what it answers to a query.
+CUDA = re.compile(r"CUDA (?:UMD )?Version: *(\d+\.\d+)")
+ROW = re.compile(r"(.+), *(\d+\.\d+)")
 
 
 class Build(NamedTuple):
@@ -73,17 +75,28 @@ class SetUpError(Exception):
 
 
 def gpus() -> Gpus | None:
-    """Return what nvidia-smi shows; None without a driver that answers."""
+    """Return what nvidia-smi shows; None without a driver that answers.
+
+    Raises
+    ------
+    SetUpError
+        If it answers, and does not say what the choice depends on.
+    """
     try:
         header = _shown("nvidia-smi")
         rows = _shown("nvidia-smi", "--query-gpu=name,compute_cap", "--format=csv,noheader").splitlines()
     except (OSError, subprocess.SubprocessError):
         return None
-    cuda = CUDA.search(header)
-    if cuda is None or not rows:
-        return None
-    names, capabilities = zip(*(row.rsplit(",", 1) for row in rows), strict=True)
-    return Gpus(names[0], _version(cuda[0]), tuple(_version(each) for each in capabilities))
+    cuda, found = CUDA.search(header), [ROW.fullmatch(row) for row in rows]
+    if cuda is None or not found or None in found:
+        msg = (
+            f"nvidia-smi must show the CUDA that the driver serves, and name and compute capability of each GPU; it "
+            f"shows {cuda[0] if cuda else 'no version of CUDA'}, and {rows or 'no GPU'}: say which build to install, "
+            f"make setup TORCH={BUILDS[0].name} (or {', '.join(build.name for build in BUILDS[1:])}, or cpu)"
+        )
+        raise SetUpError(msg)
+    shown = [each.groups() for each in found if each]
+    return Gpus(shown[0][0], _version(cuda[1]), tuple(_version(capability) for _, capability in shown))
 
 
 def _shown(*command: str) -> str:
@@ -91,7 +104,7 @@ def _shown(*command: str) -> str:
 
 
 def _version(text: str) -> tuple[int, int]:
-    major, minor = re.findall(r"\d+", text)
+    major, minor = text.split(".")
     return int(major), int(minor)
 
 
@@ -118,7 +131,7 @@ def choose(wanted: str, shown: Gpus | None, system: str, version: str) -> tuple[
     SetUpError
         If there is none for these GPUs.
     """
-    if wanted not in ("auto", "cuda"):
+    if wanted not in BY_MACHINE:
         return wanted, "as asked for"
     if shown is None:
         if wanted == "cuda":
@@ -144,7 +157,7 @@ def choose(wanted: str, shown: Gpus | None, system: str, version: str) -> tuple[
 
 def stays(build: str, wanted: str, shown: Gpus | None) -> bool:
     """Return whether an installed build is as wanted."""
-    if wanted not in ("auto", "cuda"):
+    if wanted not in BY_MACHINE:
         return wanted in (build, "default")
     if build == "cpu":
         return wanted == "auto" and shown is None
@@ -192,7 +205,7 @@ def main(wanted: str = "auto") -> None:
         msg = f"TORCH must be auto, cpu, cuda, the name of a build such as {BUILDS[0].name}, or default; found {wanted}"
         raise SetUpError(msg)
     version = re.findall(r"^torch==(.+)$", (HERE / "core.lock").read_text(), flags=re.MULTILINE)[0]
-    shown, present = gpus(), installed()
+    shown, present = gpus() if wanted in BY_MACHINE else None, installed()
     build, why = choose(wanted, shown, platform.system(), version)
     if present is None or present.version != version:
         _say(f"torch {version}, build {build}: {why}")

@@ -152,6 +152,26 @@ def test_a_driver_that_does_not_answer_is_none(machine, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("header", "rows", "shows"),
+    [
+        ("CUDA Version: N/A", "NVIDIA H200, 9.0\n", "no version of CUDA, and ['NVIDIA H200, 9.0']"),
+        ("CUDA Version: 13.0", "NVIDIA H200, [N/A]\n", "CUDA Version: 13.0, and ['NVIDIA H200, [N/A]']"),
+        ("CUDA Version: 13.0", "", "CUDA Version: 13.0, and no GPU"),
+    ],
+)
+def test_a_driver_that_does_not_say_enough_leaves_the_choice_to_the_user(machine, header, rows, shows):
+    machine.driver(header, rows)
+    said, asked = machine.set_up()
+    assert machine.failed
+    assert said == (
+        "nvidia-smi must show the CUDA that the driver serves, and name and compute capability of each GPU; it shows "
+        f"{shows}: say which build to install, make setup TORCH=cu130 (or cu126, or cpu)"
+    )
+    assert asked == []
+    assert machine.set_up("cpu")[1] == [f"--no-deps torch=={LOCKED}+cpu", lock("core")]
+
+
+@pytest.mark.parametrize(
     ("wanted", "fetched"), [("cpu", "cpu"), ("cuda", "cu130"), ("cu126", "cu126"), ("cu132", "cu132")]
 )
 def test_another_build_may_be_asked_for(machine, wanted, fetched):
