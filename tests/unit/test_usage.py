@@ -45,7 +45,7 @@ def idle(*uuids):
 def test_amounts_of_attempts_add_up():
     assert together({}, {"a": 1.0, "b": None}) == {"a": 1.0, "b": None}
     assert together({"a": 2.0, "b": 1.0, "c": 5.0}, {"a": 1.0, "b": None}) == {"a": 3.0, "b": None}
-    assert together({"a": None}, {"a": 1.0}) == {"a": None}
+    assert together({"a": None}, {"a": 1.0, "b": 1.0}) == {"a": None, "b": None}
 
 
 def test_energy_is_the_difference_of_the_counter(nvml):

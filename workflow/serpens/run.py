@@ -43,8 +43,8 @@ class Job:
     cpu_before
         Processor time that the process had taken when the job began.
     facts
-        Entries that the script adds to its own record, such as the device it used; ``earlier``, which is none, says
-        what earlier attempts took.
+        Entries that the script adds to its own record, such as the device it used; what stands under ``earlier`` is
+        added to what this attempt took.
     """
 
     settings: dict[str, Any]

@@ -33,7 +33,7 @@ def together(earlier: Amounts, now: Amounts) -> dict[str, float | None]:
     """Return what attempts took up to now; what one of them did not measure, nobody knows of all."""
 
     def added(name: str) -> float | None:
-        before, here = earlier.get(name, 0.0), now[name]
+        before, here = earlier.get(name) if earlier else 0.0, now[name]
         return None if before is None or here is None else before + here
 
     return {name: added(name) for name in now}
@@ -124,7 +124,7 @@ class Meter:
                 gpu.look()
             ways = list(dict.fromkeys(gpu.joules()[1] for gpu in self._gpus))
         energy = together(earlier, self.spent())["gpu_energy_wh"]
-        if "gpu_energy_wh" in earlier and earlier["gpu_energy_wh"] is None:
+        if earlier and earlier.get("gpu_energy_wh") is None:
             ways = ["energy not measured in an earlier attempt"]
         peaks = [gpu.peak_mb for gpu in self._gpus if gpu.peak_mb is not None]
         busy = [gpu.utilisation for gpu in self._gpus if gpu.utilisation is not None]
@@ -138,7 +138,7 @@ class Meter:
 
 
 class _Gpu:
-    """One device: what it said so far. What it once failed to tell it is not asked again: a sum with a hole is none."""
+    """One device: what it said so far. What it failed to tell, if once, is not measured: a sum with a hole is none."""
 
     def __init__(self, nvml: Any, uuid: str) -> None:
         self._nvml = nvml
@@ -151,14 +151,13 @@ class _Gpu:
         self._watts, self._when = self._told("power"), time.monotonic()
 
     def _told(self, quantity: str) -> float:
-        """Return a reading, which is 0 once the device has failed to tell."""
-        if quantity not in self._failures:
-            try:
-                return READINGS[quantity](self._nvml, self._handle)
-            # an older library lacks functions
-            except (self._nvml.NVMLError, AttributeError) as error:
-                self._failures[quantity] = str(error)
-        return 0.0
+        """Return a reading, or 0 and remember that there is none."""
+        try:
+            return READINGS[quantity](self._nvml, self._handle)
+        # an older library lacks functions
+        except (self._nvml.NVMLError, AttributeError) as error:
+            self._failures[quantity] = str(error)
+            return 0.0
 
     def look(self) -> None:
         """Take a sample of memory, utilisation and power."""
