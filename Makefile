@@ -1,3 +1,4 @@
+# make setup  the environment alone, with the build of torch that fits the machine     TORCH=auto (cpu, cuda, cu126, default)
 # make run    the studies of config.yaml            CORES=4  ARGS="--config run=qubit"
 # make test   what CI runs                           ARGS="-k splits"
 # make why    which jobs would run, why, and what they took last     ARGS="--configfile mine.yaml"
@@ -12,6 +13,7 @@
 PYTHON ?= python3
 CORES ?= 2
 ARGS ?=
+TORCH ?= auto
 # files of tests side by side, each on one thread: most of their time one process waits for another, or for SLURM
 TESTING := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n $$(($(CORES) + 1)) --dist loadfile
 SMK := workflow profiles Snakefile
@@ -79,6 +81,13 @@ benchmark-planning: .venv/test
 	  { echo "Serpens needs Python 3.11; $(PYTHON) is $$($(PYTHON) --version 2>&1): run make PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m venv .venv
 
+# looked at again when it is asked for, or another build of torch is
+.venv/core: requirements/core.lock requirements/install.py .venv/bin/python $(if $(filter setup,$(MAKECMDGOALS))$(filter-out auto,$(TORCH)),again)
+	.venv/bin/python requirements/install.py $(TORCH)
+	@touch $@
+
+again:
+
 .venv/%: requirements/%.lock .venv/bin/python
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
@@ -93,4 +102,4 @@ benchmark-planning: .venv/test
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $@ -r .venv/plugin.lock
 	@touch $@
 
-.PHONY: run setup slurm why plan verify checkpoints test test-full check generate benchmark benchmark-reruns benchmark-planning
+.PHONY: again run setup slurm why plan verify checkpoints test test-full check generate benchmark benchmark-reruns benchmark-planning

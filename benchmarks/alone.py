@@ -45,7 +45,7 @@ class Alone:
             outputs=map(str, outputs),
             threads=threads,
             start=provenance.now(),
-            seconds=time.perf_counter() - start,
+            spent={"seconds": time.perf_counter() - start},
         )
         io.write_json(self.folder.record(stem), record | facts)
 

@@ -200,7 +200,7 @@ def test_patience_is_counted_on_from_the_best_epoch(tmp_path):
 
 def some(step=1, **facts):
     tensors = {"a": torch.arange(200, dtype=torch.float32), "b": torch.tensor(step), "c": torch.zeros(0)}
-    return State(step, tensors, {"epoch": 1, "seconds": 0.0, "loss": float("inf")} | facts)
+    return State(step, tensors, {"epoch": 1, "spent": {}, "loss": float("inf")} | facts)
 
 
 def same(one, other):
@@ -404,13 +404,17 @@ def test_who_lost_the_lock_writes_nothing(tmp_path):
     assert (tmp_path / "run/lock").exists()  # another's
 
 
-def test_the_time_of_earlier_attempts_is_known(tmp_path):
+def test_what_earlier_attempts_took_is_known(tmp_path):
     clock = Clock()
-    for expected in (0.0, 5.0, 10.0):
-        with pytest.raises(ZeroDivisionError), opened(tmp_path / "run", clock=clock) as checkpoints:
+    spent = {"heat": 2.0, "noise": None}
+    for earlier in ({}, {"seconds": 5.0, "heat": 2.0, "noise": None}, {"seconds": 10.0, "heat": 4.0, "noise": None}):
+        with (
+            pytest.raises(ZeroDivisionError),
+            opened(tmp_path / "run", clock=clock, spent=lambda: spent) as checkpoints,
+        ):
             state = checkpoints.latest()
-            assert checkpoints.earlier_seconds == expected
+            assert checkpoints.earlier == earlier
             clock.now += 5
-            checkpoints.save(some(int(expected)) if state is None else state)
+            checkpoints.save(some() if state is None else state)
             clock.now += 3  # lost
             raise ZeroDivisionError

@@ -107,6 +107,16 @@ def test_a_job_is_an_action_with_what_it_took(build):
     assert entities["#run"]["instrument"] == entities["./"]["mainEntity"] == {"@id": "Snakefile"}
 
 
+def test_what_was_measured_of_a_gpu_is_told(build):
+    taken = {"devices": ["A GPU"], "peak_memory_mb": None, "utilisation": 0.5, "energy_wh": 1.25, "how": "counter"}
+    entities = by_id(build(gpu_usage=taken, cpu_seconds=3.5))
+    usage = {name.rpartition("/")[2]: entity for name, entity in entities.items() if name.startswith("#usage/evaluate")}
+    assert usage["gpu_energy_wh"]["value"] == "1.25"
+    assert usage["gpu_energy_wh"]["unitCode"] == "https://qudt.org/vocab/unit/W-HR"
+    assert usage["cpu_seconds"]["value"] == "3.5"
+    assert "gpu_peak_memory_mb" not in usage
+
+
 def test_licence_and_citation_are_those_of_the_data(build):
     entities = by_id(build(license="CC BY 4.0", citation="Wolberg (1995), doi:10.24432/C5DW2B."))
     source = entities["#source/55555555/t.csv"]

@@ -21,8 +21,11 @@ CONDA_NAMES = {
 }
 
 
-def locked():
-    lines = (ROOT / "requirements/core.lock").read_text().splitlines()
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def locked(name="core"):
+    lines = (ROOT / f"requirements/{name}.lock").read_text().splitlines()
     return {name.lower(): version for name, version in (line.split("==") for line in lines if "==" in line)}
 
 
@@ -37,10 +40,11 @@ def test_conda_environments_pin_what_the_lock_pins(name):
     }
 
 
-def test_every_dependency_is_locked():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    names = {re.split(r"[<>=]", entry)[0].lower() for entry in project["dependencies"]}
-    assert names <= set(locked())
+@pytest.mark.parametrize("name", ["core", *PROJECT["optional-dependencies"]])
+def test_every_dependency_is_locked(name):
+    needed = PROJECT["dependencies"] if name == "core" else PROJECT["optional-dependencies"][name]
+    found = {re.split(r"[<>=]", entry)[0].lower() for entry in needed}
+    assert found <= {*locked(), *locked(name)}
 
 
 def test_this_environment_passes():

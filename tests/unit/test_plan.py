@@ -90,7 +90,13 @@ class World:
             text = origin.key
         path.write_text(text)
         record = provenance.record(
-            rule=job.rule, wildcards={}, origin=origin, outputs=[str(path)], threads=1, start="now", seconds=2.0
+            rule=job.rule,
+            wildcards={},
+            origin=origin,
+            outputs=[str(path)],
+            threads=1,
+            start="now",
+            spent={"seconds": 2.0},
         )
         Path(jobs.record(job)).parent.mkdir(parents=True, exist_ok=True)
         Path(jobs.record(job)).write_text(json.dumps(record))

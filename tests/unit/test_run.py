@@ -1,6 +1,8 @@
 """The frame of a job: its log, its record, and its end when something is wrong."""
 
 import json
+import subprocess
+import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -56,18 +58,34 @@ def test_a_job_is_recorded(job):
 
 
 def test_what_is_held_is_given_back_after_the_record(job):
-    def seconds():
-        return json.loads(Path(job.output.record).read_text())["seconds"]
-
     seen = []
     held = ExitStack()
-    held.callback(lambda: seen.append(seconds()))
+    held.callback(lambda: seen.append(json.loads(Path(job.output.record).read_text())))
     with script_run(job) as run:
         assert run.hold(held) is held
-        run.facts["earlier_seconds"] = 100.0
+        run.facts["earlier"] = {"seconds": 100.0, "cpu_seconds": 50.0}
         assert not seen
-    # what an interrupted attempt did is counted
-    assert 100 <= seen[0] < 110
+    # what an interrupted attempt took is counted
+    assert 100 <= seen[0]["seconds"] < 110
+    assert 50 <= seen[0]["cpu_seconds"] < 60
+    assert "earlier" not in seen[0]
+
+
+def test_processor_time_is_that_of_the_job_and_of_its_children(job):
+    def work(seconds):
+        """Take processor time, however busy the machine is."""
+        end = time.process_time() + seconds
+        while time.process_time() < end:
+            pass
+
+    work(0.2)
+    with script_run(job) as run:
+        assert run.spent()["cpu_seconds"] < 0.15
+        work(0.1)
+        child = "import time\nwhile time.process_time() < 0.3: pass"
+        subprocess.run([sys.executable, "-c", child], check=True)
+    record = json.loads(Path(job.output.record).read_text())
+    assert 0.4 <= record["cpu_seconds"] < 2
 
 
 def test_the_key_tells_inputs_and_settings(job, tmp_path):

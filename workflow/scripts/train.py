@@ -7,6 +7,7 @@ from serpens.artefacts import Schema
 from serpens.checkpoints import KEY_DIGITS, Checkpoints
 from serpens.devices import leased
 from serpens.run import script_run
+from serpens.usage import Meter
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -14,19 +15,22 @@ if TYPE_CHECKING:
 with script_run(snakemake) as run:
     schema = Schema.read(snakemake.input.schema)
     train, validation = (io.read_columns(snakemake.input[part]) for part in ("train", "validation"))
+    gpus = run.hold(leased(snakemake.resources.gpu))
+    meter = run.hold(Meter(gpus))
     checkpoints = run.hold(
         Checkpoints(
             snakemake.params.checkpoints,
             run.key[:KEY_DIGITS],
             every_seconds=snakemake.params.checkpoint_seconds,
             deadline=run.deadline,
+            spent=lambda: {**run.spent(), **meter.spent()},
         )
     )
-    gpus = run.hold(leased(snakemake.resources.gpu))
     fitted = stages.train(
         run.settings, schema, train, validation, gpus=snakemake.resources.gpu, checkpoints=checkpoints
     )
     io.write_arrays(snakemake.output.weights, fitted.model.state())
     io.write_columns(snakemake.output.history, fitted.history)
     stages.describe(run.settings, schema, fitted).write(snakemake.output.description)
-    run.facts.update(device=fitted.device, gpus=gpus, earlier_seconds=checkpoints.earlier_seconds)
+    earlier = checkpoints.earlier
+    run.facts.update(device=fitted.device, gpus=gpus, gpu_usage=meter.usage(earlier), earlier=earlier)

@@ -321,6 +321,23 @@ class OutputRecord(Entry):
     bytes: int
 
 
+class GpuUsage(Entry):
+    """What a training took of the GPUs that it held; null where it was not measured."""
+
+    model_config = OUTLIVING
+
+    devices: tuple[str, ...]
+    """Their names."""
+    peak_memory_mb: float | None
+    """Most memory in use, on the fullest one, in 10^6 bytes."""
+    utilisation: float | None
+    """Share of the time in which they computed."""
+    energy_wh: float | None
+    """Of the whole devices together, in watt hours."""
+    how: str
+    """How the energy was measured, or why not."""
+
+
 class Record(Artefact):
     """`records/`: what a job was made from, where it ran, and what it took."""
 
@@ -347,12 +364,16 @@ class Record(Artefact):
     """ISO 8601, UTC."""
     seconds: float
     """Wall time of the job's own work."""
+    cpu_seconds: float | None = None
+    """Processor time of the same; null in the records of earlier versions."""
     peak_memory_mb: float
     """Largest resident memory, in 10^6 bytes."""
     device: str | None = None
     """Where a model was trained."""
     gpus: tuple[str, ...] = ()
     """The devices that the training held, by their UUID or as the scheduler named them."""
+    gpu_usage: GpuUsage | None = None
+    """What it took of them; null where it held none."""
 
 
 class MadeFrom(Artefact):

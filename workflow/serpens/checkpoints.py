@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Self
 from serpens import locks
 from serpens.errors import DataError, TrainingStoppedError
 from serpens.layout import CHECKPOINTS
+from serpens.usage import Amounts, together
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -85,6 +86,8 @@ class Checkpoints:
         Time between two checkpoints; 0 saves after every step. It is stretched when a save takes more than 2 % of it.
     deadline
         When the job's time ends, by ``clock``: a checkpoint is made shortly before.
+    spent
+        What the job took so far beside its time, such as energy, to be carried into the next attempt.
     """
 
     def __init__(
@@ -94,18 +97,20 @@ class Checkpoints:
         *,
         every_seconds: float = 60.0,
         deadline: float = math.inf,
+        spent: Callable[[], Amounts] = dict,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.lock_folder = Path(folder)
         self.folder = self.lock_folder / key
         self.every_seconds = every_seconds
         self.clock = clock
+        self._spent = spent
         self._deadline = deadline
         self._lock = locks.Lock(self.lock_folder)
         self._to_close = ExitStack()
         self._begun = self._next = math.inf
         self._slowest = 0.0
-        self._earlier = 0.0
+        self._earlier: Amounts = {}
         self._asked = False
         self._stop: signal.Signals | None = None
 
@@ -165,13 +170,13 @@ class Checkpoints:
                 logger.warning("%s is damaged (%s): it is removed, and an earlier state used", path, error)
                 path.unlink(missing_ok=True)
                 continue
-            self._earlier = state.facts.pop("seconds")
+            self._earlier = state.facts.pop("spent")
             return state
         return None
 
     @property
-    def earlier_seconds(self) -> float:
-        """Seconds of work in earlier attempts that this one did not have to do again."""
+    def earlier(self) -> Amounts:
+        """What earlier attempts took, ``seconds`` among it, for work that this one did not have to do again."""
         return self._earlier
 
     def due(self) -> bool:
@@ -191,7 +196,8 @@ class Checkpoints:
         self._lock.check()
         self._asked = False
         begun = self.clock()
-        facts = state.facts | {"seconds": self._earlier + begun - self._begun}
+        spent = together(self._earlier, {"seconds": begun - self._begun, **self._spent()})
+        facts = state.facts | {"spent": spent}
         problem = self._write(State(state.step, state.tensors, facts))
         ended = self.clock()
         self._slowest = max(self._slowest, ended - begun)
@@ -219,7 +225,7 @@ class Checkpoints:
         """Remove all states, so that the training starts anew."""
         logger.warning("the checkpoints in %s are removed, and training starts anew: %s", self.folder, why)
         self._remove()
-        self._earlier = 0.0
+        self._earlier = {}
 
     def _write(self, state: State) -> str:
         """Write a state and return what was in the way, if it could not be."""

@@ -39,6 +39,8 @@ OUTSIDE = frozenset(
         "contents",
         "devices",
         "run",
+        "threads",
+        "usage",
         "simulators.registry",
     )
 )

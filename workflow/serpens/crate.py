@@ -231,6 +231,7 @@ class _Builder:
         )
 
     def _usage(self, stem: str, record: Record) -> list[Entity]:
+        gpu = record.gpu_usage
         return [
             self._once(
                 {
@@ -244,9 +245,13 @@ class _Builder:
             )
             for name, value, unit in (
                 ("seconds", record.seconds, "SEC"),
+                ("cpu_seconds", record.cpu_seconds, "SEC"),
                 ("peak_memory_mb", record.peak_memory_mb, "MegaBYTE"),
+                ("gpu_peak_memory_mb", gpu and gpu.peak_memory_mb, "MegaBYTE"),
+                ("gpu_energy_wh", gpu and gpu.energy_wh, "W-HR"),
                 ("threads", record.threads, "NUM"),
             )
+            if value is not None
         ]
 
     def _once(self, entity: Entity, *, example: bool = False) -> Entity:

@@ -14,6 +14,9 @@ from serpens.data import Examples, Problem
 if TYPE_CHECKING:
     from serpens.checkpoints import Checkpoints
 
+# torch's second pool, for operations side by side, has no variable, and takes all cores of the machine
+torch.set_num_interop_threads(torch.get_num_threads())
+
 
 class Network:
     """A PyTorch network as a predictor."""

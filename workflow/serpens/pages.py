@@ -40,6 +40,7 @@ def render(template: str, **values: Any) -> str:
         "number": wording.number,
         "interval": wording.interval,
         "seconds": durations.in_words,
+        "energy": wording.energy,
         "time": wording.time,
         "answer_changed": wording.answer_changed,
         "causes": wording.causes,

@@ -85,6 +85,12 @@ def peak_memory_mb() -> float:
     return peak * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
+def cpu_seconds() -> float:
+    """Return the processor time of this process so far, and of its children that have ended: user's and system's."""
+    taken = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in taken)
+
+
 def record(
     *,
     rule: str,
@@ -93,7 +99,7 @@ def record(
     outputs: Iterable[str],
     threads: int,
     start: str,
-    seconds: float,
+    spent: Mapping[str, float | None],
 ) -> dict[str, Any]:
     """Return a job's record: what it was made from, where, and what it took.
 
@@ -101,8 +107,8 @@ def record(
     ----------
     outputs
         Paths of the files and folders that the job wrote; each file is recorded with its sha256.
-    seconds
-        Wall time of the job's own work.
+    spent
+        ``seconds`` and ``cpu_seconds`` of the job's own work.
     """
     return {
         "rule": rule,
@@ -118,6 +124,6 @@ def record(
         "host": platform.node(),
         "machine": f"{platform.system()} {platform.machine()}",
         "start": start,
-        "seconds": round(seconds, 3),
+        **{name: amount if amount is None else round(amount, 3) for name, amount in spent.items()},
         "peak_memory_mb": round(peak_memory_mb(), 1),
     }

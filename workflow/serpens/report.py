@@ -16,9 +16,6 @@ from serpens.metrics import METRICS
 
 Settings = Mapping[str, Any]
 
-# What a reader wants to know of each training.
-COSTS = ("seconds", "peak_memory_mb", "device")
-
 
 @dataclass(frozen=True)
 class Report:
@@ -35,9 +32,8 @@ def make(settings: Settings, folder: StudyFolder) -> Report:
     evaluation = Evaluation.read(folder.root / "evaluation.json")
     cleaning = Cleaning.read(folder.root / "data/cleaning.json")
     digest = Digest.read(folder.root / "data/digest.json")
-    costs = pd.DataFrame(
-        [run._asdict() | Record.read(folder.record("train", run)).model_dump(include=set(COSTS)) for run in runs]
-    )
+    costs = pd.DataFrame([run._asdict() | _cost(Record.read(folder.record("train", run))) for run in runs])
+    on_gpus = costs[costs["on_gpu"]]
     drawn = _tables(evaluation, cleaning, folder, runs, costs, digest.classes)
     figures = _figures(drawn, evaluation, digest.classes, settings["study"]["target"])
     study = ResolvedStudy.read(folder.root / "study.json")
@@ -60,11 +56,30 @@ def make(settings: Settings, folder: StudyFolder) -> Report:
         costs=drawn["cost"].to_dict("records"),
         cost_ratio=_cost_ratio(drawn["cost"], evaluation.verdict),
         total_seconds=float(costs["seconds"].sum()),
+        cpu_seconds=tables.total(costs["cpu_seconds"]),
         devices=sorted(set(costs["device"])),
+        gpu_energy_wh=tables.total(on_gpus["gpu_energy_wh"]),
+        gpu_measured_how=sorted(set(on_gpus["gpu_measured_how"])),
         n_splits=len({run.split for run in runs}),
         again=again.read(io.read_json(folder.root / "crate/ro-crate-metadata.json")),
     )
     return Report(page, drawn, figures)
+
+
+def _cost(record: Record) -> dict[str, Any]:
+    """Return what a reader wants to know of a training."""
+    gpu = record.gpu_usage
+    return {
+        "seconds": record.seconds,
+        "cpu_seconds": record.cpu_seconds,
+        "peak_memory_mb": record.peak_memory_mb,
+        "device": record.device,
+        "on_gpu": gpu is not None,
+        "gpu_memory_mb": gpu and gpu.peak_memory_mb,
+        "gpu_utilisation": gpu and gpu.utilisation,
+        "gpu_energy_wh": gpu and gpu.energy_wh,
+        "gpu_measured_how": gpu and gpu.how,
+    }
 
 
 def _tables(

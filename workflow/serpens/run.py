@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from serpens import codedigest, io, provenance, slurm
+from serpens import codedigest, io, provenance, slurm, threads
 from serpens.errors import ConfigurationError, DataError, LockLostError, SerpensError
 from serpens.layout import CODE_CACHE, refusal
+from serpens.usage import Amounts, together
 
 if TYPE_CHECKING:
     from snakemake.script import Snakemake
@@ -37,21 +38,29 @@ class Job:
         sha256 of what the job is made from: data, code, settings and libraries.
     deadline
         When the job's time ends, by ``time.monotonic``; infinite without a limit.
-    facts
-        Entries that the script adds to its own record, such as the device it used.
     held
         What is given back after the record is written, or at failure.
+    cpu_before
+        Processor time that the process had taken when the job began.
+    facts
+        Entries that the script adds to its own record, such as the device it used; what stands under ``earlier`` is
+        added to what this attempt took.
     """
 
     settings: dict[str, Any]
     key: str
     deadline: float
     held: ExitStack
+    cpu_before: float
     facts: dict[str, Any] = field(default_factory=dict)
 
     def hold(self, context: AbstractContextManager[Held]) -> Held:
         """Enter a context until the job is recorded, so that a kill before that finds it as it was."""
         return self.held.enter_context(context)
+
+    def spent(self) -> Amounts:
+        """Return what this attempt took so far, beside its time."""
+        return {"cpu_seconds": provenance.cpu_seconds() - self.cpu_before}
 
 
 @contextmanager
@@ -68,7 +77,8 @@ def script_run(snakemake: "Snakemake") -> Iterator[Job]:
     logging.captureWarnings(capture=True)
     for each in loggers:
         each.addHandler(handler)
-    start, clock = provenance.now(), time.perf_counter()
+    threads.limit(snakemake.threads)
+    start, clock, cpu = provenance.now(), time.perf_counter(), provenance.cpu_seconds()
     try:
         origin = _origin(snakemake)
         with ExitStack() as held:
@@ -77,11 +87,13 @@ def script_run(snakemake: "Snakemake") -> Iterator[Job]:
                 key=origin.key,
                 deadline=time.monotonic() + _seconds_left(snakemake),
                 held=held,
+                cpu_before=cpu,
             )
             yield job
-            seconds = time.perf_counter() - clock + job.facts.pop("earlier_seconds", 0.0)
-            _write_record(snakemake, job, origin, start=start, seconds=seconds)
-        logger.info("done in %.1f s", seconds)
+            now = {"seconds": time.perf_counter() - clock, **job.spent()}
+            spent = together(job.facts.pop("earlier", {}), now)
+            _write_record(snakemake, job, origin, start=start, spent=spent)
+        logger.info("done in %.1f s", spent["seconds"])
     except Exception as err:  # reported, and the job fails: nothing goes on
         if not isinstance(err, SerpensError):
             logger.info("%s", "".join(traceback.format_exception(err)).rstrip())
@@ -116,7 +128,7 @@ def _rule_of(record: str) -> str:
     return Path(parts[len(parts) - parts[::-1].index("records")]).stem
 
 
-def _write_record(snakemake: "Snakemake", job: Job, origin: provenance.Origin, *, start: str, seconds: float) -> None:
+def _write_record(snakemake: "Snakemake", job: Job, origin: provenance.Origin, *, start: str, spent: Amounts) -> None:
     written = provenance.record(
         rule=origin.rule,
         wildcards=dict(snakemake.wildcards.items()),
@@ -124,7 +136,7 @@ def _write_record(snakemake: "Snakemake", job: Job, origin: provenance.Origin, *
         outputs=map(str, snakemake.output),
         threads=snakemake.threads,
         start=start,
-        seconds=seconds,
+        spent=spent,
     )
     io.write_json(snakemake.output.record, written | job.facts)
 

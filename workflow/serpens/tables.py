@@ -1,6 +1,7 @@
 """The tidy table behind each figure of a report: what is computed, before anything is drawn."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -100,14 +101,50 @@ def learning(histories: pd.DataFrame) -> pd.DataFrame:
 
 
 def cost(evaluation: Evaluation, costs: pd.DataFrame) -> pd.DataFrame:
-    """Return, for each model, training time and memory of one training, and how many there were."""
+    """Return, for each model, training time and memory of one training, and how many there were.
+
+    Parameters
+    ----------
+    costs
+        A row for each training: ``model``, ``seconds``, ``cpu_seconds``, ``peak_memory_mb``; ``on_gpu``, and where it
+        is true ``gpu_memory_mb``, ``gpu_utilisation`` and ``gpu_energy_wh``, or None for what was not measured.
+
+    Returns
+    -------
+    DataFrame
+        Most ``gpu_memory_mb`` of one training, mean ``gpu_utilisation`` over their time, ``gpu_energy_wh`` of all; None
+        without ``gpu_trainings``, and where one of them was not measured.
+    """
     grouped = costs.groupby("model", sort=False)
     table = grouped["seconds"].agg(["median", "min", "max", "sum", "count"]).reset_index()
     table = table.set_axis(["model", "seconds", "fastest", "slowest", "total_seconds", "trainings"], axis=1)
+    table["cpu_seconds"] = _exact(total(own) for _, own in grouped["cpu_seconds"])
     table["peak_memory_mb"] = grouped["peak_memory_mb"].max().to_numpy()
+    on_gpu = [own[own["on_gpu"]] for _, own in grouped]
+    table["gpu_trainings"] = [len(own) for own in on_gpu]
+    table["gpu_memory_mb"] = _exact(_of_all(own["gpu_memory_mb"], np.max) for own in on_gpu)
+    table["gpu_utilisation"] = _exact(
+        _of_all(own["gpu_utilisation"], partial(np.average, weights=own["seconds"])) for own in on_gpu
+    )
+    table["gpu_energy_wh"] = _exact(total(own["gpu_energy_wh"]) for own in on_gpu)
     table["parameters"] = [evaluation.models[model].parameters for model in table["model"]]
     table["baseline"] = [evaluation.models[model].baseline for model in table["model"]]
     return table
+
+
+def total(amounts: "pd.Series[Any]") -> float | None:
+    """Return the sum of amounts that are all known; None if one is not, or there is none."""
+    return _of_all(amounts, np.sum)
+
+
+def _of_all(amounts: "pd.Series[Any]", summarise: Callable[[NDArray[np.float64]], Any]) -> float | None:
+    known = len(amounts) > 0 and bool(amounts.notna().all())
+    return round(float(summarise(amounts.to_numpy(dtype=np.float64))), 6) if known else None
+
+
+def _exact(values: Iterable[float | None]) -> "pd.Series[Any]":
+    """Return a column in which None stays None, which a file leaves empty, and does not become NaN."""
+    return pd.Series(list(values), dtype=object)
 
 
 def _curves(predicted: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:

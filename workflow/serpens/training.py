@@ -245,8 +245,8 @@ def choose_device(gpus: int) -> str:
         built = f"is built for CUDA {torch.version.cuda}" if torch.version.cuda else "is built for CPUs alone"
         msg = (
             f"the job was given a GPU ({shown[0].name}), and torch {torch.__version__} must be able to use it; it "
-            f"{built}: install the build of torch {torch.__version__.partition('+')[0]} for this machine's driver into "
-            "the same environment (https://pytorch.org/get-started), or train on the CPU with --resources gpu=0"
+            f"{built}: install the build for this machine (make setup TORCH=cuda in the Serpens folder; elsewhere see "
+            "https://pytorch.org/get-started), or train on the CPU with --resources gpu=0"
         )
         raise EnvironmentFaultError(msg)
     return "cpu"

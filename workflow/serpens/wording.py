@@ -66,6 +66,13 @@ def interval(estimate: Estimate) -> str:
     return f"{number(estimate.value)} [{number(estimate.low)}, {number(estimate.high)}]"
 
 
+def energy(watt_hours: float | None) -> str:
+    """Return an energy in the unit that suits it."""
+    if watt_hours is None:
+        return "not measured"
+    return f"{number(watt_hours)} Wh" if watt_hours < 1000 else f"{number(watt_hours / 1000)} kWh"
+
+
 def time(iso: str) -> str:
     """Return a time in UTC to the minute."""
     return f"{iso[:10]} {iso[11:16]} UTC"
