@@ -27,13 +27,14 @@ class RandomShift(nn.Module):
         if not self.training or not self.pixels:
             return x
         n, channels, height, width = x.shape
-        padded = nn.functional.pad(x, (self.pixels,) * 4, mode="replicate")
-        down, right = torch.randint(0, 2 * self.pixels + 1, (2, n, 1), device=x.device)
-        rows = (down + torch.arange(height, device=x.device))[:, None, :, None]  # (n, 1, height, 1)
-        columns = (right + torch.arange(width, device=x.device))[:, None, None, :]  # (n, 1, 1, width)
+        down, right = torch.randint(0, 2 * self.pixels + 1, (2, n, 1), device=x.device) - self.pixels
+        rows = (down + torch.arange(height, device=x.device)).clamp(0, height - 1)[
+            :, None, :, None
+        ]  # (n, 1, height, 1)
+        columns = (right + torch.arange(width, device=x.device)).clamp(0, width - 1)[:, None, None, :]
         images = torch.arange(n, device=x.device)[:, None, None, None]
         planes = torch.arange(channels, device=x.device)[None, :, None, None]
-        return padded[images, planes, rows, columns]
+        return x[images, planes, rows, columns]
 
 
 class CNN(nn.Module):
