@@ -127,6 +127,9 @@ def fit(build, dropout=0.2):
         "weight_decay": 0.01,
         "momentum": 0.9,
         "class_weights": "balanced",
+        "precision": "auto",
+        "compile": False,
+        "deterministic": True,
     }
     problem = Problem("classification", (6,), 2)
     fitted, history = training.fit_network(
@@ -139,7 +142,7 @@ def test_a_training_by_hand_ends_where_autograd_ends(monkeypatch):
     state, history = fit(mlp.build)
     by_autograd = training._by_autograd
     monkeypatch.setattr(
-        training, "_differentiate", lambda net, task, flat: by_autograd(net, losses.for_task(task), flat)
+        training, "_differentiate", lambda net, task, flat, *_, **__: by_autograd(net, losses.for_task(task), flat)
     )
     other, other_history = fit(mlp.build)
     for name, values in state.items():

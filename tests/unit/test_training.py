@@ -25,6 +25,9 @@ SETTINGS = {
     "weight_decay": 0.0,
     "momentum": 0.9,
     "class_weights": "none",
+    "precision": "auto",
+    "compile": False,
+    "deterministic": True,
 }
 
 
