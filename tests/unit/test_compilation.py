@@ -11,6 +11,7 @@ import torch
 from serpens import training
 from serpens.compilation import compiling
 from serpens.data import Examples, Problem
+from serpens.determinism import deterministic
 from serpens.errors import EnvironmentFaultError
 from serpens.modelconfig import Training
 from serpens.models import cnn
@@ -74,6 +75,15 @@ def test_a_failure_of_the_compiler_alone_is_translated():
         raise Unsupported("no way\nand more")
     with pytest.raises(RuntimeError, match="ours"), compiling(wanted=True):
         raise RuntimeError("ours")
+
+
+def test_programs_are_not_measured_where_the_same_bits_are_wanted():
+    import torch._inductor.config
+
+    for wanted in (True, False):
+        with deterministic(torch.device("cuda"), wanted=wanted), compiling(wanted=True):
+            assert torch._inductor.config.deterministic is wanted
+    assert not torch._inductor.config.deterministic
 
 
 def test_training_without_it_does_not_load_the_compiler():

@@ -59,10 +59,9 @@ def of(kind, weighted=True):
 
 def taken(placed, first=0, epochs=1):
     parts = [slice(k, k + SIZE) for k in range(first, N, SIZE)]
-    order = torch.randperm(N, generator=torch.Generator().manual_seed(0))
-    for _ in range(epochs):
-        for batch in placed.batches(order, iter(parts)):
-            yield [None if part is None else part.clone() for part in batch]
+    order = placed.order(torch.randperm(N, generator=torch.Generator().manual_seed(0)))
+    for part in parts * epochs:
+        yield [None if values is None else values.clone() for values in placed.take(order[part])]
 
 
 @pytest.mark.parametrize("weighted", [True, False])
@@ -84,12 +83,12 @@ def test_a_streamed_epoch_needs_two_rooms():
 
 
 def test_full_batches_lie_where_the_one_before_lay():
-    placed = of("same memory")
     order, parts = torch.arange(N), [slice(k, k + SIZE) for k in range(0, N, SIZE)] * 2
-    places = [{part.data_ptr() for part in batch} for batch in placed.batches(order, parts)]
+    placed = of("same memory")
+    places = [{part.data_ptr() for part in placed.take(order[part])} for part in parts]
     assert all(place == places[0] for place in places)
-    plain = of("resident").batches(order, parts)
-    one, two = next(plain)[0], next(plain)[0]
+    plain = of("resident")
+    one, two = (plain.take(order[part])[0] for part in parts[:2])
     assert one.data_ptr() != two.data_ptr()
 
 

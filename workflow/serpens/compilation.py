@@ -22,7 +22,7 @@ def compiled(network: nn.Module) -> Callable[[Tensor], Tensor]:
 
 @contextmanager
 def compiling(*, wanted: bool) -> Iterator[None]:
-    """Say in a block where networks are compiled what to do when that fails.
+    """Say in a block where networks are compiled what to do when that fails; to be entered within `deterministic`.
 
     Raises
     ------
@@ -32,10 +32,13 @@ def compiling(*, wanted: bool) -> Iterator[None]:
     if not wanted:
         yield
         return
+    import torch._inductor.config
     from torch._dynamo.exc import TorchDynamoException
 
+    # it measures no programs against each other where the same bits are wanted each time
+    deterministic = torch.are_deterministic_algorithms_enabled()
     try:
-        with warnings.catch_warnings():
+        with torch._inductor.config.patch(deterministic=deterministic), warnings.catch_warnings():
             # torch's compiler imports parts of torch that torch calls old
             warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\.")
             yield

@@ -36,11 +36,9 @@ def deterministic(device: torch.device, *, wanted: bool) -> Iterator[None]:
     cudnn = torch.backends.cudnn
     memory: Any = torch.utils.deterministic  # a property of a module, which type checkers do not see
     before = cudnn.deterministic, cudnn.benchmark, memory.fill_uninitialized_memory
-    enabled, warning = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-    )
-    torch.use_deterministic_algorithms(True)
+    mode = torch.get_deterministic_debug_mode()
+    # what use_deterministic_algorithms does, without loading torch's compiler
+    torch.set_deterministic_debug_mode("error")
     cudnn.deterministic, cudnn.benchmark = True, False
     # it would write all memory of a batch once more, for the sake of code that reads what nobody wrote
     memory.fill_uninitialized_memory = False
@@ -58,4 +56,4 @@ def deterministic(device: torch.device, *, wanted: bool) -> Iterator[None]:
         raise ConfigurationError(msg) from err
     finally:
         cudnn.deterministic, cudnn.benchmark, memory.fill_uninitialized_memory = before
-        torch.use_deterministic_algorithms(enabled, warn_only=warning)
+        torch.set_deterministic_debug_mode(mode)

@@ -4,7 +4,7 @@ Either way the same rows come in the same order, and so the same bits.
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Protocol
@@ -31,8 +31,11 @@ class Placed(Protocol):
     y: Tensor
     weight: Tensor | None
 
-    def batches(self, order: Tensor, parts: Iterable[slice]) -> Iterator[Batch]:
-        """Yield the rows that parts of an order ``(n,)`` of all rows, on the CPU, name."""
+    def order(self, shuffled: Tensor) -> Tensor:
+        """Return an order of the rows ``(n,)``, on the CPU, where :meth:`take` wants to read it."""
+
+    def take(self, rows: Tensor) -> Batch:
+        """Return the rows that a part of the order names."""
 
     def chunks(self, n_rows: int) -> Iterator[Tensor]:
         """Yield the inputs of all rows in their own order, ``n_rows`` at a time."""
@@ -72,12 +75,12 @@ class Resident:
         self.X, self.y, self.weight, self.same_memory = X, y, weight, same_memory
         self._rooms: dict[str, Tensor] = {}
 
-    def batches(self, order: Tensor, parts: Iterable[slice]) -> Iterator[Batch]:  # noqa: D102
-        order = order.to(self.X.device)
-        for part in parts:
-            rows = order[part]
-            weight = None if self.weight is None else self._taken("weight", self.weight, rows)
-            yield self._taken("X", self.X, rows), self._taken("y", self.y, rows), weight
+    def order(self, shuffled: Tensor) -> Tensor:  # noqa: D102
+        return shuffled.to(self.X.device)
+
+    def take(self, rows: Tensor) -> Batch:  # noqa: D102
+        weight = None if self.weight is None else self._taken("weight", self.weight, rows)
+        return self._taken("X", self.X, rows), self._taken("y", self.y, rows), weight
 
     def chunks(self, n_rows: int) -> Iterator[Tensor]:  # noqa: D102
         yield from torch.split(self.X, n_rows)
@@ -127,21 +130,21 @@ class Streamed:
 
     def __init__(self, X: Tensor, y: Tensor, weight: Tensor | None, courier: Courier) -> None:
         self.X, self.y, self.weight, self.courier = X, y, weight, courier
-        self.slots = cycle([_Slot() for _ in range(SLOTS)])
+        self._slots = cycle([_Slot() for _ in range(SLOTS)])
 
-    def batches(self, order: Tensor, parts: Iterable[slice]) -> Iterator[Batch]:  # noqa: D102
-        on_device = order.to(self.y.device)
-        for part, slot in zip(parts, self.slots, strict=False):
-            rows = order[part]
-            if slot.sent is not None:
-                slot.sent.synchronize()
-            if slot.room is None or len(slot.room) < len(rows):
-                slot.room = self.courier.room(self.X, len(rows))
-            gathered = torch.index_select(self.X, 0, rows, out=slot.room[: len(rows)])
-            x, slot.sent = self.courier.send(gathered)
-            rows = on_device[part]
-            weight = None if self.weight is None else self.weight.index_select(0, rows)
-            yield x, self.y.index_select(0, rows), weight
+    def order(self, shuffled: Tensor) -> Tensor:  # noqa: D102
+        return shuffled
+
+    def take(self, rows: Tensor) -> Batch:  # noqa: D102
+        slot = next(self._slots)
+        if slot.sent is not None:
+            slot.sent.synchronize()
+        if slot.room is None or len(slot.room) < len(rows):
+            slot.room = self.courier.room(self.X, len(rows))
+        gathered = torch.index_select(self.X, 0, rows, out=slot.room[: len(rows)])
+        x, slot.sent = self.courier.send(gathered)
+        rows = rows.to(self.y.device, non_blocking=True)
+        return x, self.y.index_select(0, rows), None if self.weight is None else self.weight.index_select(0, rows)
 
     def chunks(self, n_rows: int) -> Iterator[Tensor]:  # noqa: D102
         for part in torch.split(self.X, n_rows):

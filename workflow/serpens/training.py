@@ -135,13 +135,13 @@ def _train(
         optimizer.step(rate)
         now.total += loss * len(x)
 
-    take = graphs.Whole(step, min(size, n), device, now.undone) if whole_steps else step
+    do = graphs.Whole(step, min(size, n), device, now.undone) if whole_steps else step
     while now.epoch <= max_epochs:
         network.train()
-        shuffled = now.shuffle(n)
-        parts = (slice(k * size, (k + 1) * size) for k in range(now.batch, n_batches))
-        for batch in placed.batches(shuffled, parts):
-            take(*batch, rate_at(now.step))
+        shuffled = placed.order(now.shuffle(n))
+        while now.batch < n_batches:
+            rows = shuffled[now.batch * size : (now.batch + 1) * size]
+            do(*placed.take(rows), rate_at(now.step))
             now.batch += 1
             if checkpoints is not None and checkpoints.due():
                 checkpoints.save(now.kept())

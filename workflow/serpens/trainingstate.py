@@ -110,9 +110,11 @@ class TrainingState:
     def undone(self) -> Iterator[None]:
         """Take back what a block does to the training."""
         order, state = self.order.get_state(), self.kept()
-        yield
-        self.restore(state)
-        self.order.set_state(order)
+        try:
+            yield
+        finally:
+            self.restore(state)
+            self.order.set_state(order)
 
     def kept(self) -> State:
         """Return what :meth:`restore` goes on from."""
