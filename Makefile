@@ -53,6 +53,10 @@ benchmark: .venv/test .venv/benchmark
 	.venv/bin/python benchmarks/run.py
 	.venv/bin/python benchmarks/checkpointing.py
 
+# what a GPU is worth, in eight minutes; says so where there is none
+benchmark-gpu: .venv/test .venv/benchmark
+	.venv/bin/python benchmarks/gpu/run.py $(ARGS)
+
 # which jobs run after an edit, against plain Snakemake and DVC; half an hour
 benchmark-reruns: .venv/test .venv-dvc/dvc
 	.venv/bin/python benchmarks/reruns/compare.py --dvc .venv-dvc/bin/dvc
@@ -79,4 +83,5 @@ benchmark-planning: .venv/test
 .venv/test: .venv/core
 .venv/benchmark: .venv/core
 
-.PHONY: run setup why verify checkpoints test test-full check generate benchmark benchmark-reruns benchmark-planning
+.PHONY: run setup why verify checkpoints test test-full check generate
+.PHONY: benchmark benchmark-gpu benchmark-reruns benchmark-planning
