@@ -49,6 +49,10 @@ _BY_TORCH = _Products(
     lambda g, weight, out: torch.mm(g, weight, out=out),
     lambda g, x, out: torch.mm(g.t(), x, out=out),
 )
+# cuBLAS cuts off at zero while it writes, where another operation would read and write all of it once more
+_WITH_RELU = _BY_TORCH._replace(
+    forward=lambda x, weight, bias, out: _aten._addmm_activation.out(bias, x, weight.t(), out=out)
+)
 _BY_ONEDNN = _Products(  # brings its own room
     lambda x, weight, bias, out: _product(x, weight, bias),
     lambda g, weight, out: _product(g, weight.t()),
@@ -66,6 +70,11 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 def _is_faster() -> bool:
     """Return whether oneDNN is there, and the CPU one on which it is faster; by the CPU's name, so always the same."""
     return hasattr(torch.ops.mkldnn, "_linear_pointwise") and is_wide_amd(Path("/proc/cpuinfo"))
+
+
+def _cuts_off(weight: Tensor) -> bool:
+    """Return whether what computes the products can do a ReLU as it writes."""
+    return weight.is_cuda
 
 
 def is_wide_amd(cpuinfo: Path) -> bool:
@@ -125,7 +134,10 @@ class Backpropagation:
     def __init__(self, layers: Sequence[nn.Linear], activation: str, dropout: float) -> None:
         self.activation, self.dropout = _ACTIVATIONS[activation], dropout
         self.layers = [_Layer.of(layer) for layer in layers]
-        self.products = _BY_ONEDNN if self.layers[0].weight.is_cpu and _is_faster() else _BY_TORCH
+        weight = self.layers[0].weight
+        self.products = _BY_ONEDNN if weight.is_cpu and _is_faster() else _BY_TORCH
+        if activation == "relu" and _cuts_off(weight):
+            self.products, self.activation = _WITH_RELU, self.activation._replace(apply=lambda before: before)
         # forward and backward, by the rows of a batch: the last one of an epoch is smaller
         self.rooms: dict[int, tuple[list[Tensor], list[Tensor]]] = {}
 
