@@ -12,9 +12,9 @@ from serpens import configfile, evaluation, fitting, io, metrics, stages
 from serpens.jobs import Job, Jobs
 
 # How far a score on the test rows may be from the CPU's. Dropout and shifts draw other chance on a GPU, so the network
-# of digits is another one of the same kind; two of them on a CPU differ by up to .011 in accuracy. The scale of qubit's
-# target is .2.
-TOLERANCES = {"digits": ("cnn", "accuracy", 0.02), "qubit": ("mlp", "rmse", 0.005)}
+# of digits is another one of the same kind: five seeds on a CPU lie between .977 and .997. Three of qubit lie between
+# .0126 and .0145.
+TOLERANCES = {"digits": ("cnn", "accuracy", 0.03), "qubit": ("mlp", "rmse", 0.005)}
 # How far the loss of an early epoch may be, relatively, when chance and precision are the same.
 LOSS_TOLERANCE = 1e-3
 # Neither drops nor shifts, so that a GPU draws no chance.
