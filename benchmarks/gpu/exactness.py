@@ -2,7 +2,8 @@
 
 import hashlib
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from serpens.jobs import Job, Jobs
 # of digits is another one of the same kind: five seeds on a CPU lie between .977 and .997. Three of qubit lie between
 # .0126 and .0145.
 TOLERANCES = {"digits": ("cnn", "accuracy", 0.03), "qubit": ("mlp", "rmse", 0.005)}
-# How far the loss of an early epoch may be, relatively, when chance and precision are the same.
+# How far the losses of the first two epochs may be apart, relatively, when chance and precision are the same.
 LOSS_TOLERANCE = 1e-3
 # Neither drops nor shifts, so that a GPU draws no chance.
 NO_CHANCE = {"dropout": 0.0, "augment_shift": 0}
@@ -29,31 +30,34 @@ class Dealt(NamedTuple):
     parts: Mapping[str, Any]
 
 
-def check(device: str, *, quick: bool, seconds: float) -> Iterator[tuple[str, dict[str, Any]]]:
-    gpus = int(device == "cuda")
+def checks(device: str, *, quick: bool) -> Iterator[tuple[str, Callable[[float], dict[str, Any]]]]:
     for study, (model, metric, tolerance) in TOLERANCES.items():
-        dealt = deal(study, model)
         epochs = {"max_epochs": 2} if quick else {}
-        on_cpu = score(dealt, train(dealt, 0, **epochs), metric)
-        fitted = train(dealt, gpus, **epochs)
-        again = train(dealt, gpus, **epochs)
-        found = score(dealt, fitted, metric)
-        yield (
-            f"{study}: as good as on the CPU",
-            {metric: found, "on the CPU": on_cpu, "tolerance": tolerance, "holds": abs(found - on_cpu) <= tolerance},
-        )
-        yield f"{study}: twice the same bits", {"holds": digest(fitted) == digest(again)}
-        yield (
-            f"{study}: in bfloat16",
-            {metric: score(dealt, train(dealt, gpus, precision="bfloat16", **epochs), metric)},
-        )
-        same = {"max_epochs": 2, "precision": "float32", "schedule": "constant"}
-        here, there = (train(dealt, n, chance=False, **same).history["train_loss"] for n in (gpus, 0))
-        worst = float(np.max(np.abs(here / there - 1)))
-        yield (
-            f"{study}: losses of two epochs in float32, without chance",
-            {"relative difference": worst, "tolerance": LOSS_TOLERANCE, "holds": worst <= LOSS_TOLERANCE},
-        )
+        yield study, partial(compared, study, model, metric, tolerance, int(device == "cuda"), epochs)
+
+
+def compared(
+    study: str, model: str, metric: str, tolerance: float, gpus: int, epochs: dict[str, int], _: float
+) -> dict[str, Any]:
+    """Train a study's network on both devices and return what is the same, and how nearly."""
+    dealt = deal(study, model)
+    on_cpu = score(dealt, train(dealt, 0, **epochs), metric)
+    fitted, again = (train(dealt, gpus, **epochs) for _ in range(2))
+    found = score(dealt, fitted, metric)
+    same = {"max_epochs": 2, "precision": "float32", "schedule": "constant"}
+    here, there = (train(dealt, n, chance=False, **same).history["train_loss"] for n in (gpus, 0))
+    apart = float(np.max(np.abs(here / there - 1)))
+    same_bits = digest(fitted) == digest(again)
+    return {
+        metric: found,
+        "on the CPU": on_cpu,
+        "tolerance": tolerance,
+        "in bfloat16": score(dealt, train(dealt, gpus, precision="bfloat16", **epochs), metric),
+        "losses apart in float32": apart,
+        "their tolerance": LOSS_TOLERANCE,
+        "twice the same bits": same_bits,
+        "holds": abs(found - on_cpu) <= tolerance and apart <= LOSS_TOLERANCE and same_bits,
+    }
 
 
 def deal(study: str, model: str) -> Dealt:

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +22,39 @@ EVERY_SECONDS = 0.1
 PATIENCE = 120.0
 
 
-def check(device: str, *, quick: bool, seconds: float) -> Iterator[tuple[str, dict[str, Any]]]:
-    end = time.monotonic() + seconds
-    chance = random.Random(0)
+def checks(device: str, *, quick: bool) -> Iterator[tuple[str, Callable[[float], dict[str, Any]]]]:
     for family in ("mlp", "cnn"):
-        with tempfile.TemporaryDirectory() as name:
-            folder, begun = Path(name), time.monotonic()
-            whole, taken_up = folder / "whole", folder / "taken-up"
-            start(device, family, folder / "one", whole).wait(PATIENCE)
-            undisturbed = time.monotonic() - begun
-            kills = 0
-            for _ in range(QUICK_KILLS if quick else KILLS):
-                # as long as what is left of it and the last run fit
-                kills += killed(start(device, family, folder / "two", taken_up), folder / "two", chance)
-                if taken_up.exists() or time.monotonic() + 2 * undisturbed > end:
-                    break
-            if not taken_up.exists():
-                start(device, family, folder / "two", taken_up).wait(PATIENCE)
-            same = whole.exists() and taken_up.exists() and whole.read_bytes() == taken_up.read_bytes()
-            yield family, {"kills": kills, "seconds undisturbed": round(undisturbed, 1), "holds": same and kills > 0}
+        yield family, partial(survived, device, family, QUICK_KILLS if quick else KILLS)
+
+
+def survived(device: str, family: str, most_kills: int, seconds: float) -> dict[str, Any]:
+    """Train undisturbed and under kills; return whether both end in the same bytes."""
+    begun, chance = time.monotonic(), random.Random(0)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        whole, taken_up = folder / "whole", folder / "taken-up"
+        finish(start(device, family, folder / "one", whole))
+        undisturbed, kills = time.monotonic() - begun, 0
+        while kills < most_kills and not taken_up.exists():
+            kills += killed(start(device, family, folder / "two", taken_up), folder / "two", chance)
+            if time.monotonic() - begun + 2 * undisturbed > seconds:  # another kill, and what follows
+                break
+        if not taken_up.exists():
+            finish(start(device, family, folder / "two", taken_up))
+        same = whole.read_bytes() == taken_up.read_bytes()
+    return {"kills": kills, "seconds undisturbed": round(undisturbed, 1), "holds": same and kills > 0}
+
+
+def finish(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a training to end well."""
+    try:
+        code = process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    if code:
+        msg = f"the training ended with {code}"
+        raise RuntimeError(msg)
 
 
 def start(device: str, family: str, checkpoints: Path, output: Path) -> subprocess.Popen[bytes]:
@@ -50,8 +65,7 @@ def start(device: str, family: str, checkpoints: Path, output: Path) -> subproce
 
 def killed(process: subprocess.Popen[bytes], checkpoints: Path, chance: random.Random) -> bool:
     """Kill a training some time after it has kept a new state; return whether it was still at work."""
-    before = _kept(checkpoints)
-    end = time.monotonic() + PATIENCE
+    before, end = _kept(checkpoints), time.monotonic() + PATIENCE
     while process.poll() is None and _kept(checkpoints) <= before and time.monotonic() < end:
         time.sleep(0.01)
     time.sleep(chance.uniform(0.0, 0.5))

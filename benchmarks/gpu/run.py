@@ -15,7 +15,7 @@ import platform
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,18 @@ import exactness  # noqa: E402 - they and the package lie beside
 import resume  # noqa: E402
 import steps  # noqa: E402
 
-# A part takes what it is measured with and the seconds that it has, and yields figures by name, as it finds them. What
-# is to be shown of batches that the memory does not hold would be a part of its own.
-PARTS: dict[str, Callable[..., Any]] = {"exactness": exactness.check, "resume": resume.check, "steps": steps.measure}
-# Of the time, what a part may take; what one leaves is for the next.
-SHARES = {"exactness": 0.25, "resume": 0.2, "steps": 1.0}
+# What a part is made of: checks by name, each of which takes the seconds that it has and returns figures. What is to be
+# shown of batches that the memory does not hold would be a part of its own.
+Check = Callable[[float], dict[str, Any]]
+PARTS: dict[str, Callable[..., Iterator[tuple[str, Check]]]] = {
+    "exactness": exactness.checks,
+    "resume": resume.checks,
+    "steps": steps.checks,
+}
+# Of the time that is left, what a part may take; what it leaves is for the next.
+SHARES = {"exactness": 0.25, "resume": 0.25, "steps": 1.0}
+# The checks of a part that come first matter most: each may take so many times its even share of what is left.
+FIRST = 1.5
 
 
 def described(device: str) -> dict[str, str]:
@@ -70,28 +77,29 @@ def main() -> None:
     failed = []
     for part in arguments.parts:
         found[part] = {}
-        seconds = SHARES[part] * (end - time.monotonic())
-        try:
-            for name, figures in PARTS[part](arguments.device, quick=arguments.quick, seconds=seconds):
-                found[part][name] = figures
-                print(f"[{time.monotonic() - begun:5.0f} s] {part}: {name}: {json.dumps(figures)}", flush=True)
-                if figures.get("holds") is False:
-                    failed.append(f"{part}: {name}")
-                _write(arguments.out, found)
-        except Exception as err:  # the other parts are still worth their time
-            failed.append(f"{part}: {type(err).__name__}: {err}")
-            found[part]["failed"] = traceback.format_exc()
-            print(found[part]["failed"], flush=True)
-            _write(arguments.out, found)
-    if "steps" in found:
-        print(steps.table(found["steps"]), flush=True)
+        until = time.monotonic() + SHARES[part] * (end - time.monotonic())
+        checks = list(PARTS[part](arguments.device, quick=arguments.quick))
+        for number, (name, check) in enumerate(checks):
+            seconds = FIRST * max(0.0, until - time.monotonic()) / (len(checks) - number)
+            figures = done(check, seconds) if time.monotonic() < end else {"skipped": "no time was left"}
+            found[part][name] = figures
+            print(f"[{time.monotonic() - begun:5.0f} s] {part}: {name}: {json.dumps(figures)}", flush=True)
+            if figures.get("holds") is False:
+                failed.append(f"{part}: {name}")
+            arguments.out.parent.mkdir(parents=True, exist_ok=True)
+            arguments.out.write_text(json.dumps(found, indent=1) + "\n")
+    print(steps.table(found.get("steps", {})), flush=True)
     print("\n".join(["did not hold:", *failed]) if failed else "all that was checked holds")
     sys.exit(1 if failed else 0)
 
 
-def _write(path: Path, found: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(found, indent=1) + "\n")
+def done(check: Check, seconds: float) -> dict[str, Any]:
+    """Return the figures of a check, or why it has none: the others are still worth their time."""
+    try:
+        return check(seconds)
+    except Exception as err:
+        traceback.print_exc()
+        return {"failed": f"{type(err).__name__}: {err}", "holds": False}
 
 
 if __name__ == "__main__":

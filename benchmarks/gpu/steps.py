@@ -14,6 +14,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 
 from serpens import graphs, precision, training
 from serpens.data import Examples, Problem
+from serpens.errors import EnvironmentFaultError
 from serpens.modelconfig import Training
 from serpens.models import cnn, mlp
 
@@ -92,34 +94,34 @@ def examples(case: Case) -> Examples:
     return Examples(X, rng.integers(0, CLASSES, case.n_rows))
 
 
-def measure(device: str, *, quick: bool, seconds: float) -> Iterator[tuple[str, dict[str, Any]]]:
+def checks(device: str, *, quick: bool) -> Iterator[tuple[str, Callable[[float], dict[str, Any]]]]:
     warnings.simplefilter("ignore")  # Lightning says that it has one worker
-    end = time.monotonic() + seconds
-    todo = cases(torch.device(device), quick=quick)
-    for number, case in enumerate(todo):
-        share = (end - time.monotonic()) / (len(todo) - number)
-        if share < 1 and not quick:
-            return
-        yield case.name, compared(case, share, rounds=1 if quick else MOST_ROUNDS)
+    for case in cases(torch.device(device), quick=quick):
+        yield case.name, partial(compared, case, 1 if quick else MOST_ROUNDS)
 
 
-def compared(case: Case, seconds: float, *, rounds: int) -> dict[str, Any]:
+def compared(case: Case, most_rounds: int, seconds: float) -> dict[str, Any]:
     """Return for each contender the median time of a step, and the medians of its ratios within rounds."""
     rows = examples(case)
     contenders: dict[str, Callable[[Case, Examples], float]] = {BOUND: bound, OURS: serpens, "DataLoader": data_loader}
     if importlib.util.find_spec("lightning"):
         contenders[LIGHTNING] = lightning
+    failed: dict[str, Any] = {}
     if case.precision == "tf32":
-        contenders[COMPILED] = compiled
+        try:
+            compiled(case, rows)  # the compiler keeps what it made, which later rounds then find
+            contenders[COMPILED] = compiled
+        except EnvironmentFaultError as err:
+            failed[COMPILED] = {"failed": str(err)}
     taken: dict[str, list[float]] = {name: [] for name in contenders}
     begun = time.monotonic()
-    for number in range(rounds):
+    for number in range(most_rounds):
         for name, contender in contenders.items():
             with precision.rounding(case.precision, case.device):
                 taken[name].append(contender(case, rows))
         if (time.monotonic() - begun) * (number + 2) / (number + 1) > seconds:
             break
-    return {
+    return failed | {
         name: {
             "microseconds": round(1e6 * statistics.median(each), 2),
             "of the bound": ratio(taken, BOUND, name),
@@ -328,9 +330,9 @@ def table(found: dict[str, Any]) -> str:
     """Return the figures as rows of Markdown."""
     lines = ["| | microseconds a step | of the bound | times Lightning |", "|---|---|---|---|"]
     for case, contenders in found.items():
-        if isinstance(contenders, dict):
-            lines.append(f"| **{case}** | | | |")
-            for name, row in contenders.items():
+        lines.append(f"| **{case}** | | | |")
+        for name, row in contenders.items():
+            if isinstance(row, dict) and "microseconds" in row:
                 shown = ["-" if row[key] is None else f"{row[key]:.2f}" for key in ("of the bound", "times Lightning")]
                 lines.append(f"| {name} | {row['microseconds']:.1f} | {' | '.join(shown)} |")
     return "\n".join(lines)

@@ -8,7 +8,7 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
-from serpens import losses, training, trainingstate
+from serpens import losses, optimizers, training, trainingstate
 from serpens.data import Examples, Problem
 from serpens.errors import DataError
 from serpens.models.cnn import RandomShift
@@ -73,6 +73,30 @@ def test_an_optimiser_steps_as_torchs(name, make):
         reference.step()
     for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "adadelta"])
+def test_parameters_that_start_at_even_addresses_are_stepped_as_others(monkeypatch, name):
+    def stepped():
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 5), nn.Linear(5, 1))
+        flat = Flat(network)
+        optimizer = Optimizer(name, flat, weight_decay=0.1, momentum=0.9)
+        for _ in range(5):
+            flat.gradient.zero_()
+            network(torch.ones(7, 4)).sum().backward()
+            optimizer.step(0.01)
+        return network, flat
+
+    dense, _ = stepped()
+    monkeypatch.setattr(optimizers, "_grain", lambda device: optimizers.GPU_GRAIN)
+    padded, flat = stepped()
+    places = [p.storage_offset() for p in padded.parameters()]
+    assert places == [optimizers.GPU_GRAIN * k for k in range(6)]
+    assert len(flat.vector) == 6 * optimizers.GPU_GRAIN
+    assert sum(p.numel() for p in padded.parameters()) == flat.vector.count_nonzero()
+    for one, other in zip(padded.parameters(), dense.parameters(), strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_one_cycle_is_torchs():

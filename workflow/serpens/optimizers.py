@@ -31,13 +31,18 @@ class Flat:
 
     def __init__(self, network: nn.Module) -> None:
         parameters = [p for p in network.parameters() if p.requires_grad]
-        grain = GPU_GRAIN if parameters[0].is_cuda else 1
+        grain = _grain(parameters[0].device)
         starts = list(accumulate((grain * math.ceil(p.numel() / grain) for p in parameters), initial=0))
         self.vector = parameters[0].detach().new_zeros(starts[-1])
         self.gradient = torch.zeros_like(self.vector)
         for p, start in zip(parameters, starts, strict=False):
             values, gradient = (_part(vector, start, p) for vector in (self.vector, self.gradient))
             p.data, p.grad = values.copy_(p.detach()), gradient
+
+
+def _grain(device: torch.device) -> int:
+    """Return at multiples of how many numbers parameters start."""
+    return GPU_GRAIN if device.type == "cuda" else 1
 
 
 def _part(vector: Tensor, start: int, like: Tensor) -> Tensor:
