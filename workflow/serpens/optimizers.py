@@ -81,7 +81,7 @@ class Optimizer:
                 nesterov=False, maximize=False, foreach=False, fused=True,
             )  # fmt: skip
         elif self.name == "adadelta":
-            on_gpu = self.flat.vector.is_cuda  # where torch would else fetch the rate from the device in each step
+            on_gpu = self._on_gpu  # where torch would else fetch the rate from the device in each step
             adadelta(
                 p, g, [self.slots[0]], [self.slots[1]], [self.steps], lr=rate, rho=ADADELTA_RHO,
                 eps=ADADELTA_EPSILON, weight_decay=decay, maximize=False, foreach=on_gpu, capturable=on_gpu,
@@ -92,6 +92,10 @@ class Optimizer:
                 beta2=BETAS[1], lr=rate, weight_decay=decay, eps=ADAM_EPSILON, maximize=False,
                 foreach=False, fused=True, decoupled_weight_decay=self.name == "adamw",
             )  # fmt: skip
+
+    @property
+    def _on_gpu(self) -> bool:
+        return self.flat.vector.is_cuda
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return what a resumed run needs."""
