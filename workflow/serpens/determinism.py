@@ -19,9 +19,9 @@ REFUSED = re.compile(r"(\S+) does not have a deterministic implementation")
 
 @contextmanager
 def deterministic(device: torch.device, *, wanted: bool) -> Iterator[None]:
-    """Let torch use only operations that give the same bits each time, for a block; on CPUs they all do.
+    """Let torch use only operations that give the same bits each time on an NVIDIA GPU, for a block.
 
-    To be entered before CUDA computes anything.
+    To be entered before CUDA computes anything. For other devices torch is told nothing.
 
     Raises
     ------

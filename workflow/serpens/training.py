@@ -72,6 +72,8 @@ def fit_network(
     """
     where = torch.device(device)
     computed_in = precision.chosen(training["precision"], where)
+    if where.type != "cpu":
+        logger.info("training on %s in %s", name_of(where), computed_in)
     with ExitStack() as scope:
         scope.enter_context(own_chance(seed, where))
         scope.enter_context(determinism.deterministic(where, wanted=training["deterministic"]))

@@ -28,13 +28,16 @@ class RandomShift(nn.Module):
             return x
         n, channels, height, width = x.shape
         down, right = torch.randint(0, 2 * self.pixels + 1, (2, n, 1), device=x.device) - self.pixels
-        rows = (down + torch.arange(height, device=x.device)).clamp(0, height - 1)[
-            :, None, :, None
-        ]  # (n, 1, height, 1)
-        columns = (right + torch.arange(width, device=x.device)).clamp(0, width - 1)[:, None, None, :]
+        rows = _within(down, height)[:, None, :, None]  # (n, 1, height, 1)
+        columns = _within(right, width)[:, None, None, :]  # (n, 1, 1, width)
         images = torch.arange(n, device=x.device)[:, None, None, None]
         planes = torch.arange(channels, device=x.device)[None, :, None, None]
         return x[images, planes, rows, columns]
+
+
+def _within(shift: Tensor, size: int) -> Tensor:
+    """Return which of ``size`` places each is taken from, ``(n, size)``: the border stands for what lies beyond it."""
+    return (shift + torch.arange(size, device=shift.device)).clamp(0, size - 1)
 
 
 class CNN(nn.Module):
