@@ -186,6 +186,25 @@ def test_what_cannot_be_recorded_is_done_and_said(monkeypatch, recording, caplog
     ]
 
 
+class Fetched(TorchDispatchMode):
+    """Counts what is fetched from a device, for which the processor would wait."""
+
+    def __init__(self):
+        super().__init__()
+        self.times = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.times += func in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_epoch_fetches_two_losses_and_its_steps_nothing(family):
+    with Fetched() as fetched:
+        fit(family)
+    assert fetched.times == 4 * 2
+
+
 def test_a_batch_is_brought_to_where_the_first_lay(monkeypatch):
     monkeypatch.setattr(graphs, "recorded", lambda work: work)
     seen = []
