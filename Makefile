@@ -62,6 +62,10 @@ benchmark: .venv/test .venv/benchmark
 	.venv/bin/python benchmarks/run.py
 	.venv/bin/python benchmarks/checkpointing.py
 
+# what a GPU is worth, in eight minutes; says so where there is none
+benchmark-gpu: .venv/test .venv/benchmark
+	.venv/bin/python benchmarks/gpu/run.py $(ARGS)
+
 # which jobs run after an edit, against plain Snakemake and DVC; half an hour
 benchmark-reruns: .venv/test .venv-dvc/dvc
 	.venv/bin/python benchmarks/reruns/compare.py --dvc .venv-dvc/bin/dvc
@@ -102,4 +106,5 @@ again:
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $@ -r .venv/plugin.lock
 	@touch $@
 
-.PHONY: again run setup slurm why plan verify checkpoints test test-full check generate benchmark benchmark-reruns benchmark-planning
+.PHONY: again run setup slurm why plan verify checkpoints test test-full check generate
+.PHONY: benchmark benchmark-gpu benchmark-reruns benchmark-planning

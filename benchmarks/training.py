@@ -65,6 +65,9 @@ def serpens(X: np.ndarray, y: np.ndarray, batch_size: int) -> None:
             "weight_decay": WEIGHT_DECAY,
             "momentum": 0.9,
             "class_weights": "none",
+            "precision": "auto",
+            "compile": False,
+            "deterministic": True,
         },
         seed=0,
     )

@@ -27,6 +27,9 @@ TRAINING = {
     "weight_decay": 0.01,
     "momentum": 0.9,
     "class_weights": "none",
+    "precision": "auto",
+    "compile": False,
+    "deterministic": True,
 }
 MLP = {"width": 16, "n_blocks": 2, "activation": "silu", "dropout": 0.1}
 CNN = {"channels": (4, 8), "width": 16, "activation": "relu", "dropout": 0.1, "augment_shift": 1}

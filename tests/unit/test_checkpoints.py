@@ -28,6 +28,9 @@ TRAINING = {
     "weight_decay": 0.01,
     "momentum": 0.9,
     "class_weights": "balanced",
+    "precision": "auto",
+    "compile": False,
+    "deterministic": True,
 }
 
 

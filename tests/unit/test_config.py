@@ -63,6 +63,9 @@ def test_default_training():
         "weight_decay": 0.01,
         "momentum": 0.9,
         "class_weights": "none",
+        "precision": "auto",
+        "compile": False,
+        "deterministic": True,
     }
 
 

@@ -67,10 +67,15 @@ WRONG = {
     "training: {learning_rate: true}": "training.learning_rate: must be a number, found true",
     "training: {learning_rat: 0.1}": (
         "training.learning_rat: unknown key; did you mean 'learning_rate'? allowed: max_epochs, batch_size, "
-        "learning_rate, patience, optimizer, schedule, weight_decay, momentum, class_weights"
+        "learning_rate, patience, optimizer, schedule, weight_decay, momentum, class_weights, precision, compile, "
+        "deterministic"
     ),
     "training: {optimizer: adamww}": (
         "training.optimizer: unknown value 'adamww'; did you mean 'adamw'? allowed: sgd, adam, adamw, adadelta"
+    ),
+    "training: {compile: 'yes'}": "training.compile: must be true or false, found 'yes'",
+    "training: {precision: bf16}": (
+        "training.precision: unknown value 'bf16'; did you mean 'bfloat16'? allowed: auto, float32, tf32, bfloat16"
     ),
     "training: 5": "training: must be a mapping, found 5",
     "task: clasification": (

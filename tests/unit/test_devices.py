@@ -85,6 +85,35 @@ def test_more_than_there_are_is_refused(tmp_path):
         pass
 
 
+@pytest.fixture
+def mac(monkeypatch):
+    """A Mac with a processor of Apple's."""
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    monkeypatch.setattr("platform.machine", lambda: "arm64")
+
+
+@pytest.mark.usefixtures("mac")
+def test_a_mac_has_one_gpu_which_one_job_holds(tmp_path):
+    assert [gpu.name for gpu in devices.gpus({})] == ["Apple's GPU"]
+    with devices.leased(1, tmp_path / "leases") as held:
+        assert held == ["apple"]
+        with ExitStack() as other:
+            assert not devices._lock(tmp_path / "leases/apple", other, wait=False)
+    with pytest.raises(EnvironmentFaultError, match="asks for 2 GPUs and may use 1 here"):
+        devices.leased(2, tmp_path / "leases").__enter__()
+
+
+@pytest.mark.usefixtures("mac")
+def test_a_mac_trains_on_its_gpu_unless_told_not_to(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
+    assert training.choose_device(1) == "mps"
+    assert training.choose_device(0) == "cpu"
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    with pytest.raises(EnvironmentFaultError, match=r"given a GPU \(Apple's GPU\).*--resources gpu=0"):
+        training.choose_device(1)
+
+
 @pytest.mark.usefixtures("two_gpus")
 def test_a_gpu_that_this_torch_cannot_use_is_an_error_with_the_cure(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)

@@ -43,6 +43,9 @@ TRAINING = {
     "weight_decay": 0.0,
     "momentum": 0.9,
     "class_weights": "none",
+    "precision": "auto",
+    "compile": False,
+    "deterministic": True,
 }
 
 

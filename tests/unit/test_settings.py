@@ -79,6 +79,9 @@ KEYS = {
             "weight_decay": 0.5,
             "momentum": 0.5,
             "class_weights": "balanced",
+            "precision": "bfloat16",
+            "compile": True,
+            "deterministic": False,
         }.items()
     },
     # what a machine gives changes no result

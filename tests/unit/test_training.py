@@ -8,7 +8,7 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
-from serpens import losses, training
+from serpens import losses, optimizers, training, trainingstate
 from serpens.data import Examples, Problem
 from serpens.errors import DataError
 from serpens.models.cnn import RandomShift
@@ -25,6 +25,9 @@ SETTINGS = {
     "weight_decay": 0.0,
     "momentum": 0.9,
     "class_weights": "none",
+    "precision": "auto",
+    "compile": False,
+    "deterministic": True,
 }
 
 
@@ -70,6 +73,36 @@ def test_an_optimiser_steps_as_torchs(name, make):
         reference.step()
     for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "adadelta"])
+def test_parameters_that_start_at_even_addresses_are_stepped_as_others(monkeypatch, name):
+    def stepped():
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 5), nn.Linear(5, 1))
+        flat = Flat(network)
+        optimizer = Optimizer(name, flat, weight_decay=0.1, momentum=0.9)
+        for _ in range(5):
+            flat.gradient.zero_()
+            network(torch.ones(7, 4)).sum().backward()
+            optimizer.step(0.01)
+        return network, flat
+
+    dense, _ = stepped()
+    monkeypatch.setattr(optimizers, "_grain", lambda device: optimizers.GPU_GRAIN)
+    padded, flat = stepped()
+    places = [p.storage_offset() for p in padded.parameters()]
+    assert places == [optimizers.GPU_GRAIN * k for k in range(6)]
+    assert len(flat.vector) == 6 * optimizers.GPU_GRAIN
+    assert sum(p.numel() for p in padded.parameters()) == flat.vector.count_nonzero()
+    for one, other in zip(padded.parameters(), dense.parameters(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "adadelta"])
+def test_what_an_optimiser_remembers_lies_where_the_parameters_are(name):
+    optimizer = Optimizer(name, Flat(build(PROBLEM).to("meta")), weight_decay=0.1, momentum=0.9)
+    assert {tensor.device.type for tensor in optimizer.state_dict().values()} == {"meta"}
 
 
 def test_one_cycle_is_torchs():
@@ -165,6 +198,63 @@ def test_the_worlds_chance_is_left_alone():
     seeded()
     fit(settings={"dropout": 0.5})
     assert draws() == expected
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_a_gpus_chance_is_its_own_kept_and_taken_up(monkeypatch, device):
+    there, module = {"state": torch.tensor([7])}, getattr(torch, device)
+    monkeypatch.setattr(module, "get_rng_state", lambda device: there["state"])
+    monkeypatch.setattr(module, "set_rng_state", lambda state, device: there.update(state=state))
+    with trainingstate.own_chance(0, torch.device(device)):
+        there["state"] = torch.tensor([8])
+        tensors, facts = trainingstate._chance(torch.device(device))
+        there["state"] = torch.tensor([9])
+        trainingstate._take_chance(tensors, facts, torch.device(device))
+        assert there["state"] == torch.tensor([8])
+    assert there["state"] == torch.tensor([7])
+
+
+def test_trial_steps_are_undone():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 1))
+    flat = Flat(network)
+    optimizer = Optimizer("adamw", flat, weight_decay=0.1, momentum=0.9)
+    now = trainingstate.TrainingState(network, optimizer, torch.Generator().manual_seed(0), n_batches=3)
+    now.shuffle(10)
+
+    def all_there_is():
+        parts = [*network.state_dict().values(), *optimizer.state_dict().values(), now.total, now.order.get_state()]
+        return [part.clone() for part in (*parts, torch.get_rng_state())]
+
+    def step():
+        network(torch.randn(10, 4)).sum().backward()
+        optimizer.step(0.1)
+        now.total += 1
+        now.shuffle(10)
+
+    step()
+    before, place = all_there_is(), now.total.data_ptr()
+    with pytest.raises(KeyError), now.undone():
+        step()
+        raise KeyError
+    assert all(torch.equal(one, other) for one, other in zip(all_there_is(), before, strict=True))
+    assert now.total.data_ptr() == place
+    step()
+    assert not any(torch.equal(one, other) for one, other in zip(all_there_is(), before, strict=True))
+
+
+def test_an_order_drawn_ahead_is_the_order():
+    def orders(ahead):
+        now = trainingstate.TrainingState(nn.Linear(1, 1), None, torch.Generator().manual_seed(0), n_batches=1)
+        for epoch in range(4):
+            shuffled = now.shuffle(9)
+            kept = now._before_shuffle.clone()
+            if ahead and epoch != 1:
+                now.shuffle_ahead(9)
+            assert torch.equal(now._before_shuffle, kept)
+            yield [*shuffled.tolist(), *kept.tolist()]
+
+    assert list(orders(ahead=True)) == list(orders(ahead=False))
 
 
 def test_a_network_of_ones_own_may_draw_from_numpy_and_python():

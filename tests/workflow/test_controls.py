@@ -19,6 +19,9 @@ TRAINING = {
     "weight_decay": 0.01,
     "momentum": 0.9,
     "class_weights": "none",
+    "precision": "auto",
+    "compile": False,
+    "deterministic": True,
 }
 MLP = {"width": 32, "n_blocks": 1, "activation": "relu", "dropout": 0.0}
 

@@ -128,6 +128,8 @@ def _default(section: type[Section], key: str) -> str:
         return "see its keys"
     if isinstance(default, tuple):
         return f"`[{', '.join(item.name if isinstance(item, Model) else str(item) for item in default)}]`"
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
     return "" if default is None else f"`{default}`"
 
 
@@ -146,6 +148,7 @@ def _kind(value: dict[str, Any]) -> str:
         "integer": "whole number",
         "number": "number",
         "string": "text",
+        "boolean": "`true`, `false`",
         "array": "list",
         "object": "mapping",
     }

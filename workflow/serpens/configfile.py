@@ -28,6 +28,7 @@ KINDS = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
     "float_type": "a number",
+    "bool_type": "true or false",
     "string_type": "text",
     "invalid_key": "text",
     "tuple_type": "a list",

@@ -93,6 +93,7 @@ def _argument(value: object) -> object:
 
 Whole = Annotated[int, Strict()]
 Count = Annotated[Whole, Field(ge=1)]
+Truth = Annotated[bool, Strict()]
 Seed = Annotated[Whole, Field(ge=0, lt=2**32)]
 Real = Annotated[float, Strict()]
 Positive = Annotated[Real, Field(gt=0)]

@@ -8,6 +8,7 @@ scheduler are thus kept apart too.
 import fcntl
 import logging
 import os
+import platform
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,8 @@ QUEUE = "queue"
 POLL_SECONDS = 0.2
 # Seconds that nvidia-smi may take: it wakes sleeping devices.
 QUERY_SECONDS = 60
+# What a Mac with Apple's processor has one of; it shares the memory of the machine.
+APPLE = ("Darwin", "arm64")
 
 
 class Gpu(NamedTuple):
@@ -38,7 +41,9 @@ class Gpu(NamedTuple):
 
 
 def gpus(environment: Mapping[str, str] = os.environ) -> list[Gpu]:
-    """List the NVIDIA GPUs of this machine that the environment leaves to this process."""
+    """List the GPUs of this machine that the environment leaves to this process: NVIDIA's, or else Apple's one."""
+    if (platform.system(), platform.machine()) == APPLE:
+        return [Gpu("apple", "Apple's GPU", 0)]
     query = ["nvidia-smi", "--query-gpu=uuid,name,memory.total", "--format=csv,noheader,nounits"]
     try:
         shown = subprocess.run(query, capture_output=True, text=True, timeout=QUERY_SECONDS, check=True).stdout

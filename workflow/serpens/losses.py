@@ -30,7 +30,8 @@ def cross_entropy_gradient(outputs: Tensor, y: Tensor, weight: Tensor | None = N
     """Return the gradient of :func:`cross_entropy` by the logits: the row's share times softmax less one-hot."""
     log_p = outputs.log_softmax(dim=1)
     share = log_p.new_full((len(y),), 1 / len(y)) if weight is None else weight / weight.sum()
-    of_log_p = torch.zeros_like(log_p).scatter_(1, y.unsqueeze(1), -share.unsqueeze(1))
+    # -share where the class is, else 0; the last argument is for means alone
+    of_log_p = torch.ops.aten.nll_loss_backward(share, log_p, y, None, 0, -100, log_p.new_empty(()))
     gradient: Tensor = torch.ops.aten._log_softmax_backward_data(of_log_p, log_p, 1, log_p.dtype)
     return gradient
 

@@ -15,6 +15,7 @@ from serpens.configtypes import (
     Positive,
     Section,
     ShareOrNone,
+    Truth,
     Whole,
     choice,
     shown,
@@ -25,6 +26,7 @@ from serpens.families import FAMILIES
 Optimizer = Literal["sgd", "adam", "adamw", "adadelta"]
 Schedule = Literal["constant", "one_cycle"]
 ClassWeights = Literal["none", "balanced"]
+Precision = Literal["auto", "float32", "tf32", "bfloat16"]
 Activation = Literal["sigmoid", "tanh", "relu", "silu", "gelu"]
 Strategy = Literal["most_frequent", "mean", "last_value", "season"]
 
@@ -50,6 +52,15 @@ class Training(Section):
     """Part of the last step that sgd repeats."""
     class_weights: ClassWeights = "none"
     """`balanced` gives each class the same total weight in the loss."""
+    precision: Precision = "auto"
+    """What matrix products and convolutions are computed in. `tf32` rounds their inputs to 10 bits on NVIDIA's GPUs
+    since Ampere, and is float32 elsewhere; `bfloat16` computes the network in 8 bits (autocast), weights and losses in
+    float32; `auto` is `tf32` on a GPU of NVIDIA's, else `float32`. Evaluation is always in float32."""
+    compile: Truth = False
+    """Compile the network (torch.compile): 10 to 60 s more at the start; worth it for long trainings on a GPU."""
+    deterministic: Truth = True
+    """On a GPU, use only operations that give the same bits each time. `false` is for a network of your own that needs
+    others: its training cannot be made again exactly."""
 
 
 class TrainingOverrides(Section):
@@ -64,6 +75,9 @@ class TrainingOverrides(Section):
     weight_decay: NotNegative | None = None
     momentum: ShareOrNone | None = None
     class_weights: ClassWeights | None = None
+    precision: Precision | None = None
+    compile: Truth | None = None
+    deterministic: Truth | None = None
 
 
 def _either_name(schema: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ called as functions: constructing an optimiser object would import the compiler,
 
 import math
 from collections.abc import Mapping
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -17,6 +18,9 @@ from torch.optim.sgd import sgd
 BETAS = (0.9, 0.999)
 ADAM_EPSILON = 1e-8
 ADADELTA_RHO, ADADELTA_EPSILON = 0.9, 1e-6
+# On a GPU each parameter starts at a multiple of 256 bytes, as if it had memory of its own: from odd addresses matrix
+# units cannot read.
+GPU_GRAIN = 64
 
 # one-cycle (Smith 2018): the share of the run that warms up, and how far below the peak it starts and ends
 WARM_UP, START_DIVISOR, END_DIVISOR = 0.3, 25.0, 1e4
@@ -27,14 +31,25 @@ class Flat:
 
     def __init__(self, network: nn.Module) -> None:
         parameters = [p for p in network.parameters() if p.requires_grad]
-        self.vector = torch.cat([p.detach().reshape(-1) for p in parameters])
+        grain = _grain(parameters[0].device)
+        starts = list(accumulate((grain * math.ceil(p.numel() / grain) for p in parameters), initial=0))
+        self.vector = parameters[0].detach().new_zeros(starts[-1])
         self.gradient = torch.zeros_like(self.vector)
-        start = 0
-        for p in parameters:
-            end = start + p.numel()
-            p.data = self.vector[start:end].view_as(p)
-            p.grad = self.gradient[start:end].view_as(p)
-            start = end
+        for p, start in zip(parameters, starts, strict=False):
+            values, gradient = (_part(vector, start, p) for vector in (self.vector, self.gradient))
+            p.data, p.grad = values.copy_(p.detach()), gradient
+
+
+def _grain(device: torch.device) -> int:
+    """Return at multiples of how many numbers parameters start."""
+    return GPU_GRAIN if device.type == "cuda" else 1
+
+
+def _part(vector: Tensor, start: int, like: Tensor) -> Tensor:
+    """Return the part of a vector from ``start`` on as a tensor like another, with channels last where that has."""
+    if like.dim() == 4 and like.is_contiguous(memory_format=torch.channels_last):
+        return vector.as_strided(like.shape, like.stride(), start)
+    return vector[start : start + like.numel()].view(like.shape)
 
 
 class Optimizer:
@@ -52,28 +67,35 @@ class Optimizer:
 
     def __init__(self, name: str, flat: Flat, *, weight_decay: float, momentum: float) -> None:
         self.name, self.flat, self.weight_decay, self.momentum = name, flat, weight_decay, momentum
-        self.steps = torch.tensor(0.0)
+        # where the parameters are: a fused step on a GPU reads it there
+        self.steps = torch.zeros((), device=flat.vector.device)
         self.slots = [torch.zeros_like(flat.vector) for _ in range(1 if name == "sgd" else 2)]
 
-    def step(self, learning_rate: float) -> None:
-        """Move the parameters against the gradient."""
+    def step(self, learning_rate: float | Tensor) -> None:
+        """Move the parameters against the gradient, by a rate that is a number, or on a GPU lies there."""
         p, g, decay = [self.flat.vector], [self.flat.gradient], self.weight_decay
+        rate: Any = learning_rate  # a tensor too, which torch's annotations do not always say
         if self.name == "sgd":
             sgd(
-                p, g, [self.slots[0]], lr=learning_rate, momentum=self.momentum, dampening=0.0, weight_decay=decay,
+                p, g, [self.slots[0]], lr=rate, momentum=self.momentum, dampening=0.0, weight_decay=decay,
                 nesterov=False, maximize=False, foreach=False, fused=True,
             )  # fmt: skip
         elif self.name == "adadelta":
+            on_gpu = self._on_gpu  # where torch would else fetch the rate from the device in each step
             adadelta(
-                p, g, [self.slots[0]], [self.slots[1]], [self.steps], lr=learning_rate, rho=ADADELTA_RHO,
-                eps=ADADELTA_EPSILON, weight_decay=decay, maximize=False, foreach=False,
+                p, g, [self.slots[0]], [self.slots[1]], [self.steps], lr=rate, rho=ADADELTA_RHO,
+                eps=ADADELTA_EPSILON, weight_decay=decay, maximize=False, foreach=on_gpu, capturable=on_gpu,
             )  # fmt: skip
         else:
             adam(
                 p, g, [self.slots[0]], [self.slots[1]], [], [self.steps], amsgrad=False, beta1=BETAS[0],
-                beta2=BETAS[1], lr=learning_rate, weight_decay=decay, eps=ADAM_EPSILON, maximize=False,
+                beta2=BETAS[1], lr=rate, weight_decay=decay, eps=ADAM_EPSILON, maximize=False,
                 foreach=False, fused=True, decoupled_weight_decay=self.name == "adamw",
             )  # fmt: skip
+
+    @property
+    def _on_gpu(self) -> bool:
+        return self.flat.vector.is_cuda
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return what a resumed run needs."""

@@ -4,6 +4,7 @@ import copy
 import logging
 import math
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -12,11 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from serpens import devices, losses
+from serpens import compilation, determinism, devices, graphs, losses, placement, precision
 from serpens.config import Task
 from serpens.data import Examples, Problem
 from serpens.errors import DataError, EnvironmentFaultError
 from serpens.optimizers import Flat, Optimizer, learning_rate_at
+from serpens.placement import Placed
 from serpens.trainingstate import Best, History, TrainingState, name_of, own_chance
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ def fit_network(
     training
         ``max_epochs``, ``batch_size``, ``learning_rate``, ``patience`` (epochs without a lower validation loss, after
         which a constant learning rate stops; a cycle is always finished), ``optimizer``, ``schedule``,
-        ``weight_decay``, ``momentum``, ``class_weights``.
+        ``weight_decay``, ``momentum``, ``class_weights``, ``precision``, ``compile``, ``deterministic``.
     seed
         Fixes initial weights, order of batches, dropout and augmentation.
     checkpoints
@@ -63,18 +65,40 @@ def fit_network(
     ------
     DataError
         If the loss is not finite.
+    ConfigurationError, EnvironmentFaultError
+        If the network cannot be trained as ``training`` asks.
     TrainingStoppedError, LockLostError
         From ``checkpoints``.
     """
-    with own_chance(seed, torch.device(device)):
-        network = build(problem, **settings).to(device)
+    where = torch.device(device)
+    computed_in = precision.chosen(training["precision"], where)
+    if where.type != "cpu":
+        logger.info("training on %s in %s", name_of(where), computed_in)
+    with ExitStack() as scope:
+        scope.enter_context(own_chance(seed, where))
+        scope.enter_context(determinism.deterministic(where, wanted=training["deterministic"]))
+        scope.enter_context(compilation.compiling(wanted=training["compile"]))
+        scope.enter_context(precision.rounding(computed_in, where))
+        scope.enter_context(graphs.own_stream(where))
+        network = build(problem, **settings).to(where)
+        if is_ours(network):
+            precision.lay_out(network, computed_in, where)
         # batches have a generator of their own: a model with more dropout sees the same batches
         order = torch.Generator().manual_seed(seed)
-        return _train(network, problem, train, validation, training, order, progress, checkpoints)
+        return _train(network, computed_in, problem, train, validation, training, order, progress, checkpoints)
+
+
+def is_ours(network: nn.Module) -> bool:
+    """Return whether a network is of a family of Serpens: then it is known what its forward pass does, and how.
+
+    The user's own, derived from ours or not, may pass each batch forward in another way.
+    """
+    return type(network).__module__.startswith("serpens.")
 
 
 def _train(
     network: nn.Module,
+    computed_in: str,
     problem: Problem,
     train: Examples,
     validation: Examples,
@@ -89,12 +113,14 @@ def _train(
         training["optimizer"], flat, weight_decay=training["weight_decay"], momentum=training["momentum"]
     )
     loss_of = losses.for_task(problem.task)
-    differentiate = _differentiate(network, problem.task, flat)
-    X, y, weight = _tensors(train, device)
+    differentiate = _differentiate(network, problem.task, flat, computed_in, compile=training["compile"])
+    whole_steps = is_ours(network) and graphs.possible(device)
+    placed = placement.place(train, device, same_memory=whole_steps)
+    placed_validation = placement.place(validation, device)
     if training["class_weights"] == "balanced" and problem.task == "classification":
-        class_weight = losses.balanced(y, problem.n_outputs)
-        weight = class_weight if weight is None else weight * class_weight
-    n, size, max_epochs = len(X), training["batch_size"], training["max_epochs"]
+        class_weight = losses.balanced(placed.y, problem.n_outputs)
+        placed.weight = class_weight if placed.weight is None else placed.weight * class_weight
+    n, size, max_epochs = len(train), training["batch_size"], training["max_epochs"]
     n_batches = math.ceil(n / size)
     rate_at = partial(
         learning_rate_at,
@@ -105,23 +131,26 @@ def _train(
     now = TrainingState(network, optimizer, order, n_batches, total=torch.zeros((), device=device))
     if checkpoints is not None:
         _go_on(now, checkpoints)
+
+    def step(x: Tensor, y: Tensor, weight: Tensor | None, rate: float | Tensor) -> None:
+        loss = differentiate(x, y, weight)
+        optimizer.step(rate)
+        now.total += loss * len(x)
+
+    do = graphs.Whole(step, min(size, n), device, now.undone) if whole_steps else step
     while now.epoch <= max_epochs:
         network.train()
-        shuffled = now.shuffle(n)
+        shuffled = placed.order(now.shuffle(n))
         while now.batch < n_batches:
             rows = shuffled[now.batch * size : (now.batch + 1) * size]
-            loss = differentiate(
-                X.index_select(0, rows),
-                y.index_select(0, rows),
-                None if weight is None else weight.index_select(0, rows),
-            )
-            optimizer.step(rate_at(now.step))
-            now.total += loss * len(rows)
+            do(*placed.take(rows), rate_at(now.step))
             now.batch += 1
             if checkpoints is not None and checkpoints.due():
                 checkpoints.save(now.kept())
+        if device.type == "cuda" and now.epoch < max_epochs:
+            now.shuffle_ahead(n)
         train_loss, rate = float(now.total) / n, rate_at(now.step - 1)
-        validation_loss = _loss(network, loss_of, validation, device)
+        validation_loss = _loss(network, loss_of, placed_validation)
         _check(train_loss, now.epoch, rate)
         now.history.append(now.epoch, train_loss, validation_loss, rate)
         if progress is not None:
@@ -144,21 +173,22 @@ class Differentiated(Protocol):
     """A network that knows its own derivative."""
 
     def backpropagation(self) -> "Backpropagation":
-        """Return what gives the outputs of a batch and the gradients of the parameters, on a CPU."""
+        """Return what gives the outputs of a batch and the gradients of the parameters, in float32."""
 
 
-def _differentiate(network: nn.Module, task: Task, flat: Flat) -> Differentiate:
-    """Return what a step needs: by a network of ours that knows its derivative, on a CPU, else by autograd."""
-    # the user's networks, derived from ours or not, may pass a batch forward in another way
-    ours = type(network).__module__.startswith("serpens.")
-    if ours and isinstance(network, Differentiated) and flat.vector.device.type == "cpu":
+def _differentiate(network: nn.Module, task: Task, flat: Flat, computed_in: str, *, compile: bool) -> Differentiate:
+    """Return what a step needs: by a network of ours that knows its derivative, else by autograd."""
+    device = flat.vector.device
+    by_hand = computed_in != "bfloat16" and not compile and device.type in ("cpu", "cuda")
+    if by_hand and is_ours(network) and isinstance(network, Differentiated):
         return _by_hand(network.backpropagation(), task)
-    return _by_autograd(network, losses.for_task(task), flat)
+    passes = compilation.compiled(network) if compile else network
+    return _by_autograd(precision.forward(passes, computed_in, device), losses.for_task(task), flat)
 
 
-def _by_autograd(network: nn.Module, loss_of: losses.Loss, flat: Flat) -> Differentiate:
+def _by_autograd(forward: Callable[[Tensor], Tensor], loss_of: losses.Loss, flat: Flat) -> Differentiate:
     def differentiate(x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
-        loss = loss_of(network(x), y, weight)
+        loss = loss_of(forward(x), y, weight)
         flat.gradient.zero_()
         torch.autograd.backward(loss)
         return loss.detach()
@@ -207,17 +237,12 @@ def predict(network: nn.Module, X: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray(torch.cat(parts).numpy().astype(np.float64))
 
 
-def _tensors(examples: Examples, device: torch.device) -> tuple[Tensor, Tensor, Tensor | None]:
-    weight = None if examples.weight is None else torch.from_numpy(examples.weight).to(device)
-    return torch.from_numpy(examples.X).to(device), torch.from_numpy(examples.y).to(device), weight
-
-
-def _loss(network: nn.Module, loss_of: losses.Loss, examples: Examples, device: torch.device) -> float:
+def _loss(network: nn.Module, loss_of: losses.Loss, placed: Placed) -> float:
+    """Return the loss that chooses the epoch: of the network as it will be used, which is never in bfloat16."""
     network.eval()
-    X, y, weight = _tensors(examples, device)
     with torch.no_grad():
-        outputs = torch.cat([network(part) for part in torch.split(X, PREDICT_ROWS)])
-        return float(loss_of(outputs, y, weight))
+        outputs = torch.cat([network(part) for part in placed.chunks(PREDICT_ROWS)])
+        return float(loss_of(outputs, placed.y, placed.weight))
 
 
 def _check(train_loss: float, epoch: int, rate: float) -> None:
@@ -230,7 +255,7 @@ def _check(train_loss: float, epoch: int, rate: float) -> None:
 
 
 def choose_device(gpus: int) -> str:
-    """Return ``cuda`` when the job was given a GPU, else ``cpu``, also on a machine without one.
+    """Return ``cuda`` or, on a Mac, ``mps`` when the job was given a GPU, else ``cpu``, also on a machine without one.
 
     Raises
     ------
@@ -241,6 +266,8 @@ def choose_device(gpus: int) -> str:
         return "cpu"
     if torch.cuda.is_available():
         return "cuda"
+    if torch.backends.mps.is_available():
+        return "mps"
     if shown := devices.gpus():
         built = f"is built for CUDA {torch.version.cuda}" if torch.version.cuda else "is built for CPUs alone"
         msg = (

@@ -75,6 +75,7 @@ class TrainingState:
     batch: int = 0
     total: Tensor = field(default_factory=lambda: torch.zeros(()))
     _before_shuffle: Tensor = field(default_factory=lambda: torch.zeros(0))
+    _ahead: tuple[Tensor, Tensor] | None = None
 
     @property
     def device(self) -> torch.device:
@@ -87,15 +88,33 @@ class TrainingState:
         return (self.epoch - 1) * self.n_batches + self.batch
 
     def shuffle(self, n: int) -> Tensor:
-        """Return this epoch's order of ``n`` rows, also when the epoch is taken up in its middle."""
-        self._before_shuffle = self.order.get_state()
-        return torch.randperm(n, generator=self.order).to(self.device)
+        """Return this epoch's order of ``n`` rows, on the CPU, also when the epoch is taken up in its middle."""
+        self._before_shuffle, shuffled = self._ahead or self._drawn(n)
+        self._ahead = None
+        return shuffled
+
+    def shuffle_ahead(self, n: int) -> None:
+        """Draw the next epoch's order, while a GPU is still at work on this one's."""
+        self._ahead = self._drawn(n)
+
+    def _drawn(self, n: int) -> tuple[Tensor, Tensor]:
+        return self.order.get_state(), torch.randperm(n, generator=self.order)
 
     def next_epoch(self) -> None:
         """Go to the first batch of the next epoch."""
         self.epoch += 1
         self.batch = 0
-        self.total = torch.zeros_like(self.total)
+        self.total.zero_()  # in place, as all that a recorded step writes to
+
+    @contextmanager
+    def undone(self) -> Iterator[None]:
+        """Take back what a block does to the training."""
+        order, state = self.order.get_state(), self.kept()
+        try:
+            yield
+        finally:
+            self.restore(state)
+            self.order.set_state(order)
 
     def kept(self) -> State:
         """Return what :meth:`restore` goes on from."""
@@ -147,14 +166,16 @@ class TrainingState:
         self.best = Best(facts["best"]["epoch"], facts["best"]["loss"], best)
         self.history = History(**facts["history"])
         self.epoch, self.batch = facts["epoch"], facts["batch"]
-        self.total = groups["loop"]["total"].to(self.device)
+        self.total.copy_(groups["loop"]["total"])
         self.order.set_state(groups["loop"]["before_shuffle"])
         _take_chance(groups["chance"], facts["chance"], self.device)
 
 
 def name_of(device: torch.device) -> str:
     """Return what must be the same for a training to go on to the same bits: ``cpu``, or the model of the GPU."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return torch.backends.mps.get_name() if device.type == "mps" else device.type
 
 
 def _is_plain(key: str, value: object) -> bool:
@@ -188,8 +209,8 @@ def _chance(device: torch.device) -> tuple[dict[str, Tensor], dict[str, Any]]:
         "numpy": torch.from_numpy(np.asarray(words, dtype=np.int64)),
         "python": torch.tensor(numbers, dtype=torch.int64),
     }
-    if device.type == "cuda":
-        tensors["cuda"] = torch.cuda.get_rng_state(device)
+    if device.type != "cpu":
+        tensors["device"] = torch.get_device_module(device).get_rng_state(device)
     return tensors, {"numpy": [position, has_gauss, gauss], "python": [version, gauss_next]}
 
 
@@ -198,8 +219,8 @@ def _take_chance(tensors: dict[str, Tensor], facts: dict[str, Any], device: torc
     np.random.set_state(("MT19937", tensors["numpy"].numpy().astype(np.uint32), *facts["numpy"]))  # noqa: NPY002
     version, gauss_next = facts["python"]
     random.setstate((version, tuple(tensors["python"].tolist()), gauss_next))
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(tensors["cuda"], device)
+    if device.type != "cpu":
+        torch.get_device_module(device).set_rng_state(tensors["device"], device)
 
 
 @contextmanager
@@ -210,7 +231,7 @@ def own_chance(seed: int, device: torch.device) -> Iterator[None]:
     """
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - what old code draws from is seeded too
     try:
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        with torch.random.fork_rng([] if device.type == "cpu" else [device], device_type=device.type):
             torch.manual_seed(seed)
             np.random.seed(seed % 2**32)  # noqa: NPY002
             random.seed(seed)

@@ -27,13 +27,17 @@ class RandomShift(nn.Module):
         if not self.training or not self.pixels:
             return x
         n, channels, height, width = x.shape
-        padded = nn.functional.pad(x, (self.pixels,) * 4, mode="replicate")
-        down, right = torch.randint(0, 2 * self.pixels + 1, (2, n, 1), device=x.device)
-        rows = (down + torch.arange(height, device=x.device))[:, None, :, None]  # (n, 1, height, 1)
-        columns = (right + torch.arange(width, device=x.device))[:, None, None, :]  # (n, 1, 1, width)
+        down, right = torch.randint(0, 2 * self.pixels + 1, (2, n, 1), device=x.device) - self.pixels
+        rows = _within(down, height)[:, None, :, None]  # (n, 1, height, 1)
+        columns = _within(right, width)[:, None, None, :]  # (n, 1, 1, width)
         images = torch.arange(n, device=x.device)[:, None, None, None]
         planes = torch.arange(channels, device=x.device)[None, :, None, None]
-        return padded[images, planes, rows, columns]
+        return x[images, planes, rows, columns]
+
+
+def _within(shift: Tensor, size: int) -> Tensor:
+    """Return which of ``size`` places each is taken from, ``(n, size)``: the border stands for what lies beyond it."""
+    return (shift + torch.arange(size, device=shift.device)).clamp(0, size - 1)
 
 
 class CNN(nn.Module):

@@ -1,4 +1,4 @@
-"""Backpropagation through a chain of dense layers, by hand, which spares a CPU what autograd costs beside the maths."""
+"""Backpropagation through a chain of dense layers, by hand, which spares what autograd costs beside the maths."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -49,6 +49,10 @@ _BY_TORCH = _Products(
     lambda g, weight, out: torch.mm(g, weight, out=out),
     lambda g, x, out: torch.mm(g.t(), x, out=out),
 )
+# cuBLAS cuts off at zero while it writes, where another operation would read and write all of it once more
+_WITH_RELU = _BY_TORCH._replace(
+    forward=lambda x, weight, bias, out: _aten._addmm_activation.out(bias, x, weight.t(), out=out)
+)
 _BY_ONEDNN = _Products(  # brings its own room
     lambda x, weight, bias, out: _product(x, weight, bias),
     lambda g, weight, out: _product(g, weight.t()),
@@ -66,6 +70,11 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 def _is_faster() -> bool:
     """Return whether oneDNN is there, and the CPU one on which it is faster; by the CPU's name, so always the same."""
     return hasattr(torch.ops.mkldnn, "_linear_pointwise") and is_wide_amd(Path("/proc/cpuinfo"))
+
+
+def _cuts_off(weight: Tensor) -> bool:
+    """Return whether what computes the products can do a ReLU as it writes."""
+    return weight.is_cuda
 
 
 def is_wide_amd(cpuinfo: Path) -> bool:
@@ -95,7 +104,7 @@ class _Layer(NamedTuple):
 
 
 class Backpropagation:
-    """Forward and backward pass of ``Linear, activation, dropout, ..., Linear`` on a CPU, in float32.
+    """Forward and backward pass of ``Linear, activation, dropout, ..., Linear``, in float32.
 
     Does what autograd does, with the same operations and to the same bits, but records no graph, writes gradients where
     they are wanted and uses its memory again (``benchmarks/training.py``). On AMD's CPUs since Zen 5 oneDNN computes
@@ -124,19 +133,23 @@ class Backpropagation:
 
     def __init__(self, layers: Sequence[nn.Linear], activation: str, dropout: float) -> None:
         self.activation, self.dropout = _ACTIVATIONS[activation], dropout
-        self.products = _BY_ONEDNN if _is_faster() else _BY_TORCH
         self.layers = [_Layer.of(layer) for layer in layers]
-        self.rows = 0
+        weight = self.layers[0].weight
+        self.products = _BY_ONEDNN if weight.is_cpu and _is_faster() else _BY_TORCH
+        if activation == "relu" and _cuts_off(weight):
+            self.products, self.activation = _WITH_RELU, self.activation._replace(apply=lambda before: before)
+        # forward and backward, by the rows of a batch: the last one of an epoch is smaller
+        self.rooms: dict[int, tuple[list[Tensor], list[Tensor]]] = {}
 
     def outputs(self, x: Tensor) -> Tensor:
         """Return the outputs ``(n, d_out)`` of a batch ``(n, ...)`` of ``d_in`` numbers each."""
-        if len(x) != self.rows:  # the last batch of an epoch, and the first of the next
-            self.rows = len(x)
-            self.forward_room, self.backward_room = self._room(), self._room()
+        if len(x) not in self.rooms:
+            self.rooms[len(x)] = self._room(len(x)), self._room(len(x))
+        forward_room, self.backward_room = self.rooms[len(x)]
         x = x.flatten(1)
         # what the batch leaves behind on its way: inputs of each layer; what came before and after an activation
         self.inputs, self.around, self.masks = [x], [], []
-        for layer, room in zip(self.layers[:-1], self.forward_room, strict=True):
+        for layer, room in zip(self.layers[:-1], forward_room, strict=True):
             before = self.products.forward(x, layer.weight, layer.bias, room)
             x = after = self.activation.apply(before)
             if self.dropout:
@@ -159,5 +172,5 @@ class Backpropagation:
                     gradient.mul_(self.masks[k - 1])
                 self.activation.pull_back(gradient, *self.around[k - 1])
 
-    def _room(self) -> list[Tensor]:
-        return [layer.bias.new_empty(self.rows, len(layer.bias)) for layer in self.layers[:-1]]
+    def _room(self, rows: int) -> list[Tensor]:
+        return [layer.bias.new_empty(rows, len(layer.bias)) for layer in self.layers[:-1]]
