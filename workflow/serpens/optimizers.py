@@ -23,12 +23,19 @@ WARM_UP, START_DIVISOR, END_DIVISOR = 0.3, 25.0, 1e4
 
 
 class Flat:
-    """A network's parameters and gradients as two flat vectors that share memory with it."""
+    """A network's parameters and gradients as two flat vectors that share memory with it.
+
+    Attributes
+    ----------
+    summed
+        The gradient and, at its end, room for the loss: what processes that train together add up.
+    """
 
     def __init__(self, network: nn.Module) -> None:
         parameters = [p for p in network.parameters() if p.requires_grad]
         self.vector = torch.cat([p.detach().reshape(-1) for p in parameters])
-        self.gradient = torch.zeros_like(self.vector)
+        self.summed = self.vector.new_zeros(len(self.vector) + 1)
+        self.gradient, self.loss = self.summed[:-1], self.summed[-1]
         start = 0
         for p in parameters:
             end = start + p.numel()

@@ -16,17 +16,16 @@ from serpens import devices, losses
 from serpens.config import Task
 from serpens.data import Examples, Problem
 from serpens.errors import DataError, EnvironmentFaultError
+from serpens.gradients import BatchGradient, Differentiate, outputs
 from serpens.optimizers import Flat, Optimizer, learning_rate_at
-from serpens.trainingstate import Best, History, TrainingState, name_of, own_chance
+from serpens.parts import ALONE, Team
+from serpens.trainingstate import PREDICT_ROWS, Best, History, TrainingState, own_chance
 
 if TYPE_CHECKING:
     from serpens.checkpoints import Checkpoints
     from serpens.models.dense import Backpropagation
 
 logger = logging.getLogger(__name__)
-
-# Rows in one pass when nothing is learned.
-PREDICT_ROWS = 8192
 
 Progress = Callable[[int, int, float, float], None]
 
@@ -43,6 +42,7 @@ def fit_network(
     device: str = "cpu",
     progress: Progress | None = None,
     checkpoints: "Checkpoints | None" = None,
+    team: Team = ALONE,
 ) -> tuple[nn.Module, History]:
     """Train a network and return it as it was in its best epoch, with the history of all.
 
@@ -70,7 +70,7 @@ def fit_network(
         network = build(problem, **settings).to(device)
         # batches have a generator of their own: a model with more dropout sees the same batches
         order = torch.Generator().manual_seed(seed)
-        return _train(network, problem, train, validation, training, order, progress, checkpoints)
+        return _train(network, problem, train, validation, training, order, progress, checkpoints, team)
 
 
 def _train(
@@ -82,6 +82,7 @@ def _train(
     order: torch.Generator,
     progress: Progress | None,
     checkpoints: "Checkpoints | None",
+    team: Team,
 ) -> tuple[nn.Module, History]:
     flat = Flat(network)
     device = flat.vector.device
@@ -89,7 +90,6 @@ def _train(
         training["optimizer"], flat, weight_decay=training["weight_decay"], momentum=training["momentum"]
     )
     loss_of = losses.for_task(problem.task)
-    differentiate = _differentiate(network, problem.task, flat)
     X, y, weight = _tensors(train, device)
     if training["class_weights"] == "balanced" and problem.task == "classification":
         class_weight = losses.balanced(y, problem.n_outputs)
@@ -102,7 +102,15 @@ def _train(
         peak=training["learning_rate"],
         schedule=training["schedule"],
     )
-    now = TrainingState(network, optimizer, order, n_batches, total=torch.zeros((), device=device))
+    now = TrainingState(network, optimizer, order, n_batches, total=torch.zeros((), device=device), processes=team.size)
+
+    def take(rows: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        own_weight = None if weight is None else weight.index_select(0, rows)
+        return X.index_select(0, rows), y.index_select(0, rows), own_weight
+
+    differentiate = BatchGradient(
+        network, loss_of, flat, _differentiate(network, problem.task, flat), take, weight, now, team
+    )
     if checkpoints is not None:
         _go_on(now, checkpoints)
     while now.epoch <= max_epochs:
@@ -110,18 +118,14 @@ def _train(
         shuffled = now.shuffle(n)
         while now.batch < n_batches:
             rows = shuffled[now.batch * size : (now.batch + 1) * size]
-            loss = differentiate(
-                X.index_select(0, rows),
-                y.index_select(0, rows),
-                None if weight is None else weight.index_select(0, rows),
-            )
+            loss = differentiate(rows)
             optimizer.step(rate_at(now.step))
             now.total += loss * len(rows)
             now.batch += 1
             if checkpoints is not None and checkpoints.due():
                 checkpoints.save(now.kept())
         train_loss, rate = float(now.total) / n, rate_at(now.step - 1)
-        validation_loss = _loss(network, loss_of, validation, device)
+        validation_loss = _loss(now, loss_of, validation, team)
         _check(train_loss, now.epoch, rate)
         now.history.append(now.epoch, train_loss, validation_loss, rate)
         if progress is not None:
@@ -133,10 +137,6 @@ def _train(
         now.next_epoch()
     network.load_state_dict(now.best.state)
     return network.eval(), now.history
-
-
-# (inputs, y, weight) of a batch -> its loss; leaves the gradient in the flat vector
-Differentiate = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
 @runtime_checkable
@@ -182,7 +182,7 @@ def _go_on(now: TrainingState, checkpoints: "Checkpoints") -> None:
     state = checkpoints.latest()
     if state is None:
         return
-    made_on, here = state.facts["device"], name_of(now.device)
+    made_on, here = state.facts["devices"], now.devices
     if made_on != here:
         checkpoints.discard(f"they were made on {made_on}, this is {here}, and the two round differently")
         return
@@ -212,12 +212,19 @@ def _tensors(examples: Examples, device: torch.device) -> tuple[Tensor, Tensor, 
     return torch.from_numpy(examples.X).to(device), torch.from_numpy(examples.y).to(device), weight
 
 
-def _loss(network: nn.Module, loss_of: losses.Loss, examples: Examples, device: torch.device) -> float:
-    network.eval()
-    X, y, weight = _tensors(examples, device)
+def _loss(now: TrainingState, loss_of: losses.Loss, examples: Examples, team: Team) -> float:
+    now.network.eval()
+    X, y, weight = _tensors(examples, now.device)
+    own = team.part(len(X))
     with torch.no_grad():
-        outputs = torch.cat([network(part) for part in torch.split(X, PREDICT_ROWS)])
-        return float(loss_of(outputs, y, weight))
+        loss = torch.zeros((), device=now.device)
+        if own.n_rows:
+            own_weight = None if weight is None else weight[own.rows]
+            loss = loss_of(outputs(now.network, X[own.rows], now), y[own.rows], own_weight)
+        if not own.is_whole:
+            loss = loss * own.share(weight)
+        team.add_up(loss)
+        return float(loss)
 
 
 def _check(train_loss: float, epoch: int, rate: float) -> None:

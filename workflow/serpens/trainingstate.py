@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from serpens.checkpoints import State
 from serpens.optimizers import Optimizer
 
+# Rows in one pass when nothing is learned.
+PREDICT_ROWS = 8192
 # What a module may remember as a plain value: a step count, a temperature.
 PLAIN = (bool, int, float, str, type(None))
 
@@ -63,6 +65,12 @@ class TrainingState:
         The epoch, counted from 1, and how many of its batches are done.
     total
         Sum of the training loss over the rows of these batches.
+    rows_at_once
+        Most rows in one pass when nothing is learned.
+    micro_batch
+        Most rows that the memory holds in one pass of a step; None where no batch was too large for it.
+    processes
+        How many train together.
     """
 
     network: nn.Module
@@ -74,12 +82,21 @@ class TrainingState:
     epoch: int = 1
     batch: int = 0
     total: Tensor = field(default_factory=lambda: torch.zeros(()))
+    rows_at_once: int = PREDICT_ROWS
+    micro_batch: int | None = None
+    processes: int = 1
     _before_shuffle: Tensor = field(default_factory=lambda: torch.zeros(0))
 
     @property
     def device(self) -> torch.device:
         """Where the network is."""
         return self.optimizer.flat.vector.device
+
+    @property
+    def devices(self) -> str:
+        """What must be the same for a training to go on to the same bits: how many of which device add up sums."""
+        name = name_of(self.device)
+        return name if self.processes == 1 else f"{self.processes} x {name}"
 
     @property
     def step(self) -> int:
@@ -109,7 +126,9 @@ class TrainingState:
             "loop": {"total": self.total, "before_shuffle": self._before_shuffle},
         }
         facts = {
-            "device": name_of(self.device),
+            "devices": self.devices,
+            "micro_batch": self.micro_batch,
+            "rows_at_once": self.rows_at_once,
             "epoch": self.epoch,
             "batch": self.batch,
             "history": vars(self.history),
@@ -147,6 +166,7 @@ class TrainingState:
         self.best = Best(facts["best"]["epoch"], facts["best"]["loss"], best)
         self.history = History(**facts["history"])
         self.epoch, self.batch = facts["epoch"], facts["batch"]
+        self.micro_batch, self.rows_at_once = facts["micro_batch"], facts["rows_at_once"]
         self.total = groups["loop"]["total"].to(self.device)
         self.order.set_state(groups["loop"]["before_shuffle"])
         _take_chance(groups["chance"], facts["chance"], self.device)
@@ -200,6 +220,24 @@ def _take_chance(tensors: dict[str, Tensor], facts: dict[str, Any], device: torc
     random.setstate((version, tuple(tensors["python"].tolist()), gauss_next))
     if device.type == "cuda":
         torch.cuda.set_rng_state(tensors["cuda"], device)
+
+
+def chance_now(network: nn.Module, device: torch.device) -> Callable[[], None]:
+    """Return what takes all chance that a network may draw from back to where it is."""
+    drawn = torch.random.get_rng_state()
+    on_device = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    # networks of ours draw from torch alone; the others' states take long to copy
+    other = None if type(network).__module__.startswith("serpens.") else (np.random.get_state(), random.getstate())  # noqa: NPY002
+
+    def rewind() -> None:
+        torch.random.set_rng_state(drawn)
+        if on_device is not None:
+            torch.cuda.set_rng_state(on_device, device)
+        if other is not None:
+            np.random.set_state(other[0])  # noqa: NPY002
+            random.setstate(other[1])
+
+    return rewind
 
 
 @contextmanager

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from serpens.data import Problem
 from serpens.errors import ConfigurationError
 from serpens.models.mlp import ACTIVATIONS
+from serpens.parts import ByRow
 
 
-class RandomShift(nn.Module):
+class RandomShift(ByRow):
     """Shift each training image by up to ``pixels`` in each direction, filling with its border.
 
     Shape
@@ -28,12 +29,15 @@ class RandomShift(nn.Module):
             return x
         n, channels, height, width = x.shape
         padded = nn.functional.pad(x, (self.pixels,) * 4, mode="replicate")
-        down, right = torch.randint(0, 2 * self.pixels + 1, (2, n, 1), device=x.device)
+        down, right = self.drawn(n, lambda n: self._shifts(n, x.device)).unbind(1)
         rows = (down + torch.arange(height, device=x.device))[:, None, :, None]  # (n, 1, height, 1)
         columns = (right + torch.arange(width, device=x.device))[:, None, None, :]  # (n, 1, 1, width)
         images = torch.arange(n, device=x.device)[:, None, None, None]
         planes = torch.arange(channels, device=x.device)[None, :, None, None]
         return padded[images, planes, rows, columns]
+
+    def _shifts(self, n: int, device: torch.device) -> Tensor:
+        return torch.randint(0, 2 * self.pixels + 1, (2, n, 1), device=device).transpose(0, 1)  # (n, 2, 1)
 
 
 class CNN(nn.Module):
