@@ -25,7 +25,12 @@ class Net(nn.Module):
     def __init__(self, *, input_shape, n_outputs):
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Linear(*input_shape, 12), nn.BatchNorm1d(12), nn.GELU(), nn.Dropout1d(0.2), nn.Linear(12, n_outputs)
+            # a bias before a normalisation has no gradient but rounding, which Adam makes steps of
+            nn.Linear(*input_shape, 12, bias=False),
+            nn.BatchNorm1d(12),
+            nn.GELU(),
+            nn.Dropout1d(0.2),
+            nn.Linear(12, n_outputs),
         )
 
     def forward(self, x):

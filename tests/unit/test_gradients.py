@@ -199,7 +199,8 @@ def test_gradients_of_parts_add_up_to_the_batchs(size, weighted):
         torch.manual_seed(0)
         network = mlp.build(learner.problem, **MLP)
         flat = Flat(network)
-        now = TrainingState(network, Optimizer("sgd", flat, weight_decay=0, momentum=0), torch.Generator(), 1)
+        optimizer = Optimizer("sgd", flat, weight_decay=0, momentum=0)
+        now = TrainingState(network, optimizer, torch.Generator(), 1, team=team)
         gradient = BatchGradient(
             network,
             losses.squared_error,
@@ -208,7 +209,6 @@ def test_gradients_of_parts_add_up_to_the_batchs(size, weighted):
             lambda at: (X[at], y[at], None if weight is None else weight[at]),
             weight,
             now,
-            team,
         )
         loss = gradient(rows)
         found.append(torch.cat([flat.gradient, loss.reshape(1)]))

@@ -38,5 +38,6 @@ rule train:
         checkpoint_seconds=lambda w: PROJECT.studies[
             w.study
         ].resources.checkpoint_seconds,
+        processes=lambda w: PROJECT.studies[w.study].resources.processes or 1,
     script:
         "../scripts/train.py"

@@ -1,5 +1,6 @@
 """Train one model on one split."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from serpens import io, stages
@@ -24,9 +25,16 @@ with script_run(snakemake) as run:
     )
     gpus = run.hold(leased(snakemake.resources.gpu))
     fitted = stages.train(
-        run.settings, schema, train, validation, gpus=snakemake.resources.gpu, checkpoints=checkpoints
+        run.settings,
+        schema,
+        train,
+        validation,
+        gpus=snakemake.resources.gpu,
+        processes=snakemake.params.processes,
+        threads=snakemake.threads,
+        checkpoints=checkpoints,
     )
     io.write_arrays(snakemake.output.weights, fitted.model.state())
     io.write_columns(snakemake.output.history, fitted.history)
     stages.describe(run.settings, schema, fitted).write(snakemake.output.description)
-    run.facts.update(device=fitted.device, gpus=gpus, earlier_seconds=checkpoints.earlier_seconds)
+    run.facts.update(asdict(fitted.how), gpus=gpus, earlier_seconds=checkpoints.earlier_seconds)

@@ -353,6 +353,10 @@ class Record(Artefact):
     """Where a model was trained."""
     gpus: tuple[str, ...] = ()
     """The devices that the training held, by their UUID or as the scheduler named them."""
+    processes: int = 1
+    """How many trained a model together."""
+    micro_batch: int | None = None
+    """Most rows that the memory of a device held at once, where it did not hold a whole batch of the training."""
 
 
 class MadeFrom(Artefact):

@@ -10,7 +10,7 @@ from serpens import parts
 from serpens.errors import ConfigurationError, EnvironmentFaultError
 from serpens.losses import Loss
 from serpens.optimizers import Flat
-from serpens.parts import ALONE, Part, Team
+from serpens.parts import Part
 from serpens.trainingstate import TrainingState, chance_now
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class BatchGradient:
     weight
         Of every row, or None.
     now
-        Where the training stands: it remembers how many rows fit.
+        Where the training stands, and whose it is.
     """
 
     def __init__(
@@ -48,10 +48,9 @@ class BatchGradient:
         take: Take,
         weight: Tensor | None,
         now: TrainingState,
-        team: Team = ALONE,
     ) -> None:
         self.network, self.loss_of, self.flat, self.at_once = network, loss_of, flat, at_once
-        self.take, self.weight, self.now, self.team = take, weight, now, team
+        self.take, self.weight, self.now, self.team = take, weight, now, now.team
         self.told: list[parts.ByRow] | None = None
 
     def __call__(self, rows: Tensor) -> Tensor:
@@ -74,7 +73,7 @@ class BatchGradient:
         """Return the loss of this process's part, or None if its memory does not hold what that takes."""
         try:
             own = self.team.part(len(rows))
-            at_once = self.now.micro_batch or len(rows)
+            at_once = self.team.micro_batch or len(rows)
             if own.is_whole and at_once >= len(rows):
                 self._tell(None)
                 return self.at_once(*self.take(rows))
@@ -92,22 +91,24 @@ class BatchGradient:
         weight = None if self.weight is None else self.weight.index_select(0, rows)
         self.flat.gradient.zero_()
         total = torch.zeros((), device=self.now.device)
-        for number, part in enumerate(passes or self._without_rows(len(rows))):
+        for number, part in enumerate(passes or [self._idle(len(rows))]):
             if number:
                 rewind()
             self._tell(part)
             x, y, own_weight = self.take(rows[part.rows])
             outputs = self.network(x)
-            # a process without rows is there because others wait for it
-            loss = self.loss_of(outputs, y, own_weight) * part.share(weight) if part.n_rows else outputs.sum()
+            loss = self.loss_of(outputs, y, own_weight) * part.share(weight) if passes else 0 * outputs.sum()
             torch.autograd.backward(loss)
             total += loss.detach()
         if wrote := [name for name, times in parts.remembering(self.network).items() if times != written[name]]:
             raise ConfigurationError(_remembers(wrote))
         return total
 
-    def _without_rows(self, n: int) -> list[Part]:
-        return [Part(n, n, n)] if parts.coupling(self.network) else []
+    def _idle(self, n: int) -> Part:
+        """Return what a process does that got no row: it has to draw what all draw, and to be there for the others."""
+        # not every network can do without rows, so it does the last one, which counts for nothing; a statistic over
+        # all processes would count it
+        return Part(n, n, n) if parts.coupling(self.network) else Part(n - 1, n, n)
 
     def _tell(self, part: Part | None) -> None:
         if self.told is None:
@@ -119,16 +120,16 @@ class BatchGradient:
 
     def _halve(self, n: int) -> None:
         largest = Part.dealt(n, 0, self.team.size).n_rows
-        tried = min(self.now.micro_batch or n, largest)
+        tried = min(self.team.micro_batch or n, largest)
         if tried == 1:
             raise EnvironmentFaultError(_too_small(self.now.device))
-        self.now.micro_batch = (tried + 1) // 2
+        self.team.micro_batch = (tried + 1) // 2
         logger.warning(
             "%d rows at once do not fit the memory of %s: batches are done in passes of %d rows, which changes no "
             "result beyond the rounding of sums",
             tried,
             _spelled(self.now.device),
-            self.now.micro_batch,
+            self.team.micro_batch,
         )
 
     def _too_large(self, coupled: list[str], n: int) -> str:
@@ -162,17 +163,17 @@ def outputs(network: nn.Module, X: Tensor, now: TrainingState) -> Tensor:
     """Return a network's outputs for inputs, passed as many at once as the memory holds."""
     while True:
         try:
-            return torch.cat([network(part) for part in torch.split(X, now.rows_at_once)])
+            return torch.cat([network(part) for part in torch.split(X, now.team.rows_at_once)])
         except torch.OutOfMemoryError:
-            if now.rows_at_once == 1:
+            if now.team.rows_at_once == 1:
                 raise EnvironmentFaultError(_too_small(X.device)) from None
         if X.device.type == "cuda":
             torch.cuda.empty_cache()
-        tried = min(now.rows_at_once, len(X))
-        now.rows_at_once = (tried + 1) // 2
+        tried = min(now.team.rows_at_once, len(X))
+        now.team.rows_at_once = (tried + 1) // 2
         logger.warning(
             "%d validation rows at once do not fit the memory of %s: they are passed %d at once",
             tried,
             _spelled(X.device),
-            now.rows_at_once,
+            now.team.rows_at_once,
         )

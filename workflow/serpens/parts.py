@@ -6,10 +6,17 @@ changes the order in which numbers are added up, and nothing else.
 """
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+if TYPE_CHECKING:
+    from serpens.checkpoints import State
+    from serpens.trainingstate import TrainingState
+
+# Rows in one pass when nothing is learned.
+PREDICT_ROWS = 8192
 
 
 class Part(NamedTuple):
@@ -134,10 +141,16 @@ class Team:
     ----------
     number, size
         Which process this is, counted from 0, and how many there are.
+    micro_batch
+        Most rows that the memory of each holds in one pass of a step; None where no batch was too large for it.
+    rows_at_once
+        Most rows in one pass when nothing is learned.
     """
 
     number = 0
     size = 1
+    micro_batch: int | None = None
+    rows_at_once = PREDICT_ROWS
 
     def part(self, n: int) -> Part:
         """Return which of a batch's ``n`` rows are this process's."""
@@ -150,5 +163,10 @@ class Team:
     def add_up(self, tensor: Tensor) -> None:
         """Put in place of a tensor the sum of those that the processes have."""
 
+    def joined(self, network: nn.Module) -> nn.Module:
+        """Return the network as it has to be to do its part of a batch."""
+        return network
 
-ALONE = Team()
+    def agreed(self, state: "State | None", now: "TrainingState") -> "State | None":
+        """Return the state that all processes go on from, given the one that the first has and where it stands."""
+        return state

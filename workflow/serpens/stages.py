@@ -148,6 +148,8 @@ def train(
     validation_rows: Columns,
     *,
     gpus: int,
+    processes: int = 1,
+    threads: int = 1,
     checkpoints: "Checkpoints | None" = None,
 ) -> "Fitted":
     """Train one model; validation rows decide when to stop, and among a family's own settings."""
@@ -164,6 +166,8 @@ def train(
         seed=settings["seed"],
         progress=fitting.EpochLog(logger),
         gpus=gpus,
+        processes=processes,
+        threads=threads,
         checkpoints=checkpoints,
     )
 

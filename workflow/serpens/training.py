@@ -18,11 +18,11 @@ from serpens.data import Examples, Problem
 from serpens.errors import DataError, EnvironmentFaultError
 from serpens.gradients import BatchGradient, Differentiate, outputs
 from serpens.optimizers import Flat, Optimizer, learning_rate_at
-from serpens.parts import ALONE, Team
-from serpens.trainingstate import PREDICT_ROWS, Best, History, TrainingState, own_chance
+from serpens.parts import PREDICT_ROWS, Team
+from serpens.trainingstate import Best, History, TrainingState, own_chance
 
 if TYPE_CHECKING:
-    from serpens.checkpoints import Checkpoints
+    from serpens.checkpoints import Checkpoints, State
     from serpens.models.dense import Backpropagation
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def fit_network(
     device: str = "cpu",
     progress: Progress | None = None,
     checkpoints: "Checkpoints | None" = None,
-    team: Team = ALONE,
+    team: Team | None = None,
 ) -> tuple[nn.Module, History]:
     """Train a network and return it as it was in its best epoch, with the history of all.
 
@@ -58,6 +58,8 @@ def fit_network(
         Fixes initial weights, order of batches, dropout and augmentation.
     checkpoints
         Where an earlier attempt left off, and what keeps the state of this one, already open.
+    team
+        The processes that train together; without it this one is alone.
 
     Raises
     ------
@@ -67,7 +69,8 @@ def fit_network(
         From ``checkpoints``.
     """
     with own_chance(seed, torch.device(device)):
-        network = build(problem, **settings).to(device)
+        team = team or Team()
+        network = team.joined(build(problem, **settings).to(device))
         # batches have a generator of their own: a model with more dropout sees the same batches
         order = torch.Generator().manual_seed(seed)
         return _train(network, problem, train, validation, training, order, progress, checkpoints, team)
@@ -102,17 +105,15 @@ def _train(
         peak=training["learning_rate"],
         schedule=training["schedule"],
     )
-    now = TrainingState(network, optimizer, order, n_batches, total=torch.zeros((), device=device), processes=team.size)
+    now = TrainingState(network, optimizer, order, n_batches, total=torch.zeros((), device=device), team=team)
 
     def take(rows: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         own_weight = None if weight is None else weight.index_select(0, rows)
         return X.index_select(0, rows), y.index_select(0, rows), own_weight
 
-    differentiate = BatchGradient(
-        network, loss_of, flat, _differentiate(network, problem.task, flat), take, weight, now, team
-    )
-    if checkpoints is not None:
-        _go_on(now, checkpoints)
+    at_once = _differentiate(network, problem.task, flat)
+    differentiate = BatchGradient(network, loss_of, flat, at_once, take, weight, now)
+    _go_on(now, checkpoints)
     while now.epoch <= max_epochs:
         network.train()
         shuffled = now.shuffle(n)
@@ -125,7 +126,7 @@ def _train(
             if checkpoints is not None and checkpoints.due():
                 checkpoints.save(now.kept())
         train_loss, rate = float(now.total) / n, rate_at(now.step - 1)
-        validation_loss = _loss(now, loss_of, validation, team)
+        validation_loss = _loss(now, loss_of, validation)
         _check(train_loss, now.epoch, rate)
         now.history.append(now.epoch, train_loss, validation_loss, rate)
         if progress is not None:
@@ -177,25 +178,33 @@ def _by_hand(backpropagation: "Backpropagation", task: Task) -> Differentiate:
     return differentiate
 
 
-def _go_on(now: TrainingState, checkpoints: "Checkpoints") -> None:
+def _go_on(now: TrainingState, checkpoints: "Checkpoints | None") -> None:
     """Take up a training where an earlier attempt left it."""
-    state = checkpoints.latest()
-    if state is None:
-        return
-    made_on, here = state.facts["devices"], now.devices
-    if made_on != here:
-        checkpoints.discard(f"they were made on {made_on}, this is {here}, and the two round differently")
+    state = None if checkpoints is None else _usable(now, checkpoints)
+    agreed = now.team.agreed(state, now)
+    if agreed is None:
         return
     try:
-        now.restore(state)
+        now.restore(agreed)
     except (KeyError, RuntimeError) as err:
+        where = "" if checkpoints is None else f" in {checkpoints.folder}"
         msg = (
-            f"the checkpoint in {checkpoints.folder} must fit the network, and does not ({err}): something that the "
-            "network is made of changed without the workflow seeing it. The checkpoint is removed: run again to start "
-            "anew"
+            f"the checkpoint{where} must fit the network, and does not ({err}): something that the network is made of "
+            "changed without the workflow seeing it. The checkpoint is removed: run again to start anew"
         )
         raise DataError(msg) from err
-    logger.info("going on in epoch %d after step %d", now.epoch, now.step)
+    if state is not None:
+        logger.info("going on in epoch %d after step %d", now.epoch, now.step)
+
+
+def _usable(now: TrainingState, checkpoints: "Checkpoints") -> "State | None":
+    """Return the last state if it leads to the bits that this attempt would come to."""
+    state = checkpoints.latest()
+    if state is not None and state.facts["devices"] != now.devices:
+        made_on = state.facts["devices"]
+        checkpoints.discard(f"they were made on {made_on}, this is {now.devices}, and the two round differently")
+        return None
+    return state
 
 
 def predict(network: nn.Module, X: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -212,10 +221,10 @@ def _tensors(examples: Examples, device: torch.device) -> tuple[Tensor, Tensor, 
     return torch.from_numpy(examples.X).to(device), torch.from_numpy(examples.y).to(device), weight
 
 
-def _loss(now: TrainingState, loss_of: losses.Loss, examples: Examples, team: Team) -> float:
+def _loss(now: TrainingState, loss_of: losses.Loss, examples: Examples) -> float:
     now.network.eval()
     X, y, weight = _tensors(examples, now.device)
-    own = team.part(len(X))
+    own = now.team.part(len(X))
     with torch.no_grad():
         loss = torch.zeros((), device=now.device)
         if own.n_rows:
@@ -223,7 +232,7 @@ def _loss(now: TrainingState, loss_of: losses.Loss, examples: Examples, team: Te
             loss = loss_of(outputs(now.network, X[own.rows], now), y[own.rows], own_weight)
         if not own.is_whole:
             loss = loss * own.share(weight)
-        team.add_up(loss)
+        now.team.add_up(loss)
         return float(loss)
 
 

@@ -14,9 +14,8 @@ from torch import Tensor, nn
 
 from serpens.checkpoints import State
 from serpens.optimizers import Optimizer
+from serpens.parts import Team
 
-# Rows in one pass when nothing is learned.
-PREDICT_ROWS = 8192
 # What a module may remember as a plain value: a step count, a temperature.
 PLAIN = (bool, int, float, str, type(None))
 
@@ -65,12 +64,8 @@ class TrainingState:
         The epoch, counted from 1, and how many of its batches are done.
     total
         Sum of the training loss over the rows of these batches.
-    rows_at_once
-        Most rows in one pass when nothing is learned.
-    micro_batch
-        Most rows that the memory holds in one pass of a step; None where no batch was too large for it.
-    processes
-        How many train together.
+    team
+        Who trains, and how many rows at once.
     """
 
     network: nn.Module
@@ -82,10 +77,11 @@ class TrainingState:
     epoch: int = 1
     batch: int = 0
     total: Tensor = field(default_factory=lambda: torch.zeros(()))
-    rows_at_once: int = PREDICT_ROWS
-    micro_batch: int | None = None
-    processes: int = 1
-    _before_shuffle: Tensor = field(default_factory=lambda: torch.zeros(0))
+    team: Team = field(default_factory=Team)
+    _before_shuffle: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._before_shuffle = self.order.get_state()
 
     @property
     def device(self) -> torch.device:
@@ -96,7 +92,7 @@ class TrainingState:
     def devices(self) -> str:
         """What must be the same for a training to go on to the same bits: how many of which device add up sums."""
         name = name_of(self.device)
-        return name if self.processes == 1 else f"{self.processes} x {name}"
+        return name if self.team.size == 1 else f"{self.team.size} x {name}"
 
     @property
     def step(self) -> int:
@@ -127,8 +123,8 @@ class TrainingState:
         }
         facts = {
             "devices": self.devices,
-            "micro_batch": self.micro_batch,
-            "rows_at_once": self.rows_at_once,
+            "micro_batch": self.team.micro_batch,
+            "rows_at_once": self.team.rows_at_once,
             "epoch": self.epoch,
             "batch": self.batch,
             "history": vars(self.history),
@@ -166,7 +162,7 @@ class TrainingState:
         self.best = Best(facts["best"]["epoch"], facts["best"]["loss"], best)
         self.history = History(**facts["history"])
         self.epoch, self.batch = facts["epoch"], facts["batch"]
-        self.micro_batch, self.rows_at_once = facts["micro_batch"], facts["rows_at_once"]
+        self.team.micro_batch, self.team.rows_at_once = facts["micro_batch"], facts["rows_at_once"]
         self.total = groups["loop"]["total"].to(self.device)
         self.order.set_state(groups["loop"]["before_shuffle"])
         _take_chance(groups["chance"], facts["chance"], self.device)

@@ -1,0 +1,251 @@
+"""Several processes that train one network together, each with its part of every batch.
+
+The first of them is the job itself: it alone reads and writes files, heeds signals and decides. It starts the others,
+gives them what the training is made of, and fails when one of them ends early; they end when it does, however that
+comes about, since what they were started with then closes. All hold the same network and draw the same chance, so only
+gradients and losses have to be added up.
+
+Not torch's DistributedDataParallel, though it is what that does: its buckets are laid out anew after the first step, so
+with three processes or more a resumed training would add up in another order; and it exchanges gradients while they are
+computed, so a process whose memory runs out in between could not repeat the step without the others hanging.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
+
+from serpens import batchnorm
+from serpens import training as loop
+from serpens.checkpoints import State, pack, unpack
+from serpens.companions import Companions, Failure
+from serpens.data import Examples, Problem
+from serpens.parts import Team
+from serpens.trainingstate import TrainingState
+
+# Longer than any step, and than the first process takes to save its state.
+PATIENCE = timedelta(hours=2)
+# Until the processes have found each other: each imports torch, at worst from a slow disk.
+START_SECONDS = 600.0
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a process finds the others.
+
+    Attributes
+    ----------
+    host, port
+        Where the first process listens.
+    number, size
+        Which process it is, counted from 0, and how many there are.
+    local
+        Which it is of those on its machine, and so which GPU is its own.
+    threads
+        CPU cores that it may use.
+    device
+        ``cpu`` or ``cuda``.
+    """
+
+    host: str
+    port: int
+    number: int
+    size: int
+    local: int
+    threads: int
+    device: str
+
+
+class Together(Team):
+    """A process among several."""
+
+    def __init__(self, place: Place) -> None:
+        self.number, self.size = place.number, place.size
+        self.device = torch.device("cuda", place.local) if place.device == "cuda" else torch.device(place.device)
+
+    def all(self, yes: bool) -> bool:
+        """Return whether it is so in every process; no GPU is waited for."""
+        votes = torch.tensor(int(yes))
+        dist.all_reduce(votes, dist.ReduceOp.MIN)
+        return bool(votes)
+
+    def add_up(self, tensor: Tensor) -> None:
+        """Put in place of a tensor the sum of those that the processes have."""
+        dist.all_reduce(tensor)
+
+    def joined(self, network: nn.Module) -> nn.Module:
+        """Return the network with its batch normalisation over all processes."""
+        return batchnorm.over_processes(network, self.device)
+
+    def agreed(self, state: State | None, now: TrainingState) -> State:
+        """Return the state of the first process, which others cannot but have in common."""
+        mine = np.frombuffer(bytearray(pack(state or now.kept())), dtype=np.uint8)
+        return unpack(self.sent(mine).tobytes())
+
+    def sent(self, array: NDArray[Any] | None) -> NDArray[Any]:
+        """Return the array of the first process; the others need not give one."""
+        described: list[Any] = [None if array is None else (array.shape, array.dtype.str)]
+        dist.broadcast_object_list(described)
+        if array is None or self.number:
+            array = np.empty(described[0][0], dtype=described[0][1])
+        # as bytes: gloo does not know every type
+        dist.broadcast(torch.from_numpy(array.reshape(-1).view(np.uint8)), 0)
+        return array
+
+
+@contextmanager
+def together(
+    build: Callable[..., nn.Module],
+    problem: Problem,
+    settings: Mapping[str, Any],
+    train: Examples,
+    validation: Examples,
+    *,
+    training: Mapping[str, Any],
+    seed: int,
+    device: str,
+    size: int,
+    threads: int,
+) -> Iterator[Together]:
+    """Have ``size`` processes for a block, in which :func:`serpens.training.fit_network` is called with the same.
+
+    Parameters
+    ----------
+    build
+        A function of a module, which the other processes import.
+    threads
+        CPU cores that they share.
+
+    Raises
+    ------
+    TrainingStoppedError
+        If another process was killed.
+    SerpensError
+        Of any kind, from another process.
+    """
+    facts = {
+        "build": [build.__module__, build.__name__],
+        "problem": asdict(problem),
+        "settings": dict(settings),
+        "training": dict(training),
+        "seed": seed,
+        "weighted": [train.weight is not None, validation.weight is not None],
+    }
+    with _led(size, threads, device) as team:
+        team.sent(np.frombuffer(bytearray(json.dumps(facts).encode()), dtype=np.uint8))
+        for examples in (train, validation):
+            for array in (examples.X, examples.y, examples.weight):
+                if array is not None:
+                    team.sent(array)
+        yield team
+
+
+def join() -> None:
+    """Train beside the process that started this one: the program of all but the first."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)  # the first process decides
+    ended = threading.Thread(target=_end_with_the_first, daemon=True)
+    ended.start()
+    place = Place(**json.loads(sys.argv[1]))
+    store = TCPStore(place.host, place.port, timeout=timedelta(seconds=START_SECONDS))
+    try:
+        with _joined(place, store) as team:
+            _take_part(team)
+            ended.join()  # what was sent last may still be on its way
+    except Exception as error:  # reported, and the process ends
+        failure = Failure(type(error).__name__, str(error), "".join(traceback.format_exception(error)))
+        with suppress(RuntimeError):  # the first process is gone
+            store.set(f"error/{place.number}", json.dumps(failure))
+        os._exit(1)
+
+
+def _end_with_the_first() -> None:
+    """End when the first process closes what this one was started with, or dies, which does that too."""
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    os._exit(0)
+
+
+def _take_part(team: Together) -> None:
+    facts = json.loads(team.sent(None).tobytes())
+    train, validation = (
+        Examples(team.sent(None), team.sent(None), team.sent(None) if weighted else None)
+        for weighted in facts["weighted"]
+    )
+    module, name = facts["build"]
+    shape = tuple(facts["problem"]["input_shape"])
+    loop.fit_network(
+        getattr(import_module(module), name),
+        Problem(**facts["problem"] | {"input_shape": shape}),
+        facts["settings"],
+        train,
+        validation,
+        training=facts["training"],
+        seed=facts["seed"],
+        device=str(team.device),
+        team=team,
+    )
+
+
+@contextmanager
+def _joined(place: Place, store: Store) -> Iterator[Together]:
+    """Find the other processes; on CPUs gloo exchanges what they have, on GPUs NCCL."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(place.threads)
+    backend = "gloo"
+    if place.device == "cuda":
+        backend = "cpu:gloo,cuda:nccl"
+        torch.cuda.set_device(place.local)
+    store.set(f"here/{place.number}", "")
+    dist.init_process_group(
+        backend, store=PrefixStore("all", store), rank=place.number, world_size=place.size, timeout=PATIENCE
+    )
+    try:
+        yield Together(place)
+    finally:
+        dist.destroy_process_group()
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _led(size: int, threads: int, device: str) -> Iterator[Together]:
+    """Start the other processes, and end them; of what fails, raise what came first."""
+    store = TCPStore(LOOPBACK, 0, is_master=True, wait_for_workers=False)
+    first = Place(LOOPBACK, store.port, 0, size, 0, max(1, threads // size), device)
+    others = range(1, size)
+    with Companions(size, lambda: _failures(store, others)) as companions:
+        for number in others:
+            place = replace(first, number=number, local=number)
+            companions.start(_command(place), f"process {number + 1} of {size}")
+        try:
+            companions.wait_until(lambda: store.check([f"here/{number}" for number in others]), START_SECONDS)
+            with _joined(first, store) as team:
+                yield team
+        except (RuntimeError, OSError) as error:
+            companions.blame(error)
+
+
+def _command(place: Place) -> list[str]:
+    program = f"from {join.__module__} import {join.__name__} as run; run()"
+    return [sys.executable, "-c", program, json.dumps(asdict(place))]
+
+
+def _failures(store: Store, numbers: Iterable[int]) -> dict[int, Failure]:
+    keys = {number: f"error/{number}" for number in numbers}
+    return {number: Failure(*json.loads(store.get(key))) for number, key in keys.items() if store.check([key])}
