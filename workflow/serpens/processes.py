@@ -11,6 +11,7 @@ computed, so a process whose memory runs out in between could not repeat the ste
 """
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -158,6 +159,7 @@ def together(
 
 def join() -> None:
     """Train beside the process that started this one: the program of all but the first."""
+    logging.getLogger("serpens").addHandler(logging.NullHandler())  # the first process says the same
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)  # the first process decides
     ended = threading.Thread(target=_end_with_the_first, daemon=True)
