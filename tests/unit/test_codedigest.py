@@ -93,6 +93,14 @@ def test_an_edit_reruns_what_reaches_it(workflow, name, before, after, expected)
     assert rerun(workflow, name, before, after) == set(expected.split())
 
 
+def test_what_other_processes_run_counts_and_what_supervises_them_does_not():
+    trained, evaluated = code("train").definitions, code("evaluate").definitions
+    joined = {"serpens.processes.join", "serpens.gradients.BatchGradient", "serpens.batchnorm._OverProcesses"}
+    assert joined <= trained.keys()
+    assert not joined & evaluated.keys()
+    assert not [name for name in trained if name.startswith(("serpens.companions", "serpens.allocation"))]
+
+
 def test_every_definition_that_is_listed_counts(workflow):
     """Break each definition that training reaches, one by one."""
     listed = code("train")

@@ -203,6 +203,7 @@ def test_gradients_of_parts_add_up_to_the_batchs(size, weighted):
         now = TrainingState(network, optimizer, torch.Generator(), 1, team=team)
         gradient = BatchGradient(
             network,
+            network,
             losses.squared_error,
             flat,
             training._differentiate(network, "regression", flat),

@@ -30,14 +30,14 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def fit(learner, size=1, checkpoints=None, progress=None, **changes):
+def fit(learner, size=1, checkpoints=None, progress=None, nodes=1, **changes):
     train, validation = data(learner)
     arguments = FAMILIES[learner.family].load().build, learner.problem, learner.settings, train, validation
     made_of = {"training": TRAINING | learner.training | changes, "seed": 3, "device": "cpu"}
     own = {"checkpoints": checkpoints, "progress": progress}
     if size == 1:
         return training.fit_network(*arguments, **made_of, **own)
-    with processes.together(*arguments, **made_of, size=size, threads=1) as team:
+    with processes.together(*arguments, **made_of, size=size, nodes=nodes, threads=1) as team:
         return training.fit_network(*arguments, **made_of, **own, team=team)
 
 
@@ -139,22 +139,20 @@ def nothing_is_left():
 
 def test_every_row_is_seen_once_an_epoch_by_one_process(odd, folder):
     (folder / "seen").mkdir()
-    fit(odd(seen="seen"), 4, max_epochs=2)
+    found = fit(odd(seen="seen"), 4, max_epochs=2)
     seen = [
         [list(map(float, line.split())) for line in path.read_text().splitlines()]
         for path in (folder / "seen").iterdir()
     ]
-    assert len(seen) == 4
-    assert {len(lines) for lines in seen} == {10}  # five batches an epoch, of 16 rows and of three
-    idle = [lines for lines in seen if lines[4] == lines[9] or sum(other[4] == lines[4] for other in seen) > 1]
-    for epoch in (range(5), range(5, 10)):
-        rows = sorted(row for lines in seen for batch in epoch for row in lines[batch])
-        expected = sorted(data(odd()).__next__().X[:, 0].tolist())
-        # the one process that got none of the last three repeats one, which counts for nothing
-        assert len(rows) == len(expected) + 1
-        assert sorted(set(rows)) == sorted(set(expected))
-    assert idle
-    assert_same(fit(odd(), 4), fit(odd()))
+    assert [len(batches) for batches in seen] == [10] * 4  # five batches an epoch, the fifth of three rows
+    train, _ = data(odd())
+    for epoch in (0, 5):
+        rows = sorted(row for batches in seen for batch in batches[epoch : epoch + 5] for row in batch)
+        last = sorted(row for batches in seen for row in batches[epoch + 4])
+        assert sorted(set(rows)) == sorted(train.X[:, 0].tolist())
+        # who got none of the three does one of them again, which counts for nothing
+        assert len(rows) - len(train) == len(last) - len(set(last)) == 1
+    assert_same(found, fit(odd(), max_epochs=2))
 
 
 def test_a_process_whose_memory_runs_out_makes_all_do_passes(odd, caplog):
@@ -213,7 +211,7 @@ def test_who_waits_for_a_dead_process_does_not_wait_for_ever():
         "import logging, time; from serpens import companions; companions.GRACE_SECONDS = 0.1\n"
         "logging.getLogger('serpens').addHandler(logging.NullHandler())\n"
         "with companions.Companions(2, dict) as others:\n"
-        "    others.start(['false'], 'process 2 of 2')\n"
+        "    others.start(['false'], range(1, 2))\n"
         "    time.sleep(60)\n"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(companions.__file__).parents[1])}

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from serpens import io, stages
+from serpens import allocation, io, stages
 from serpens.artefacts import Schema
 from serpens.checkpoints import KEY_DIGITS, Checkpoints
 from serpens.devices import leased
@@ -23,7 +23,8 @@ with script_run(snakemake) as run:
             deadline=run.deadline,
         )
     )
-    gpus = run.hold(leased(snakemake.resources.gpu))
+    nodes = allocation.nodes(snakemake.params.nodes)
+    gpus = run.hold(leased(snakemake.resources.gpu // nodes))
     fitted = stages.train(
         run.settings,
         schema,
@@ -31,6 +32,7 @@ with script_run(snakemake) as run:
         validation,
         gpus=snakemake.resources.gpu,
         processes=snakemake.params.processes,
+        nodes=nodes,
         threads=snakemake.threads,
         checkpoints=checkpoints,
     )

@@ -6,12 +6,13 @@ this process, whatever killed it, which is how they know: nothing lives on that 
 
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import IO, NamedTuple, NoReturn, Self
@@ -25,8 +26,6 @@ logger = logging.getLogger(__name__)
 GRACE_SECONDS = 60.0
 # Within this time after a failure here it shows whether a companion's end was the cause.
 BLAME_SECONDS = 5.0
-# Within this time after the first companion has failed, those have that failed for the same reason or for its end.
-SETTLING_SECONDS = 0.5
 END_SECONDS = 10.0
 POLL_SECONDS = 0.02
 
@@ -37,6 +36,18 @@ class Failure(NamedTuple):
     kind: str
     message: str
     trace: str
+
+    @property
+    def is_echo(self) -> bool:
+        """Whether it only found that another one had gone."""
+        return bool(re.search("[Cc]onnection|peer|remote process", self.message))
+
+
+class Lost(NamedTuple):
+    """The end of a process that started some of the companions, or is one, before its time."""
+
+    numbers: range
+    text: str
 
 
 class Companions:
@@ -52,23 +63,25 @@ class Companions:
 
     def __init__(self, size: int, told: Callable[[], dict[int, Failure]]) -> None:
         self.size, self.told = size, told
-        self.lost: list[str] = []
-        self.killed = False
+        self.lost: list[Lost] = []
         self._over = threading.Event()
         self._watched: list[tuple[subprocess.Popen[str], threading.Thread]] = []
 
-    def start(self, command: Sequence[str], name: str) -> None:
-        """Start a process, in a session of its own: what a terminal signals is for this one to heed."""
+    def start(self, command: Sequence[str], numbers: range, environment: Mapping[str, str] = os.environ) -> None:
+        """Start a process, which is or starts the companions of these numbers.
+
+        It has a session of its own: what a terminal signals is for this one to heed.
+        """
         process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env={**environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             text=True,
             start_new_session=True,
         )
-        thread = threading.Thread(target=self._watch, args=(process, name), daemon=True)
+        thread = threading.Thread(target=self._watch, args=(process, numbers), daemon=True)
         thread.start()
         self._watched.append((process, thread))
 
@@ -85,7 +98,7 @@ class Companions:
         end = time.monotonic() + seconds
         while not all_here():
             if self.lost:
-                raise ChildProcessError(self.lost[0])
+                raise ChildProcessError(self.lost[0].text)
             if time.monotonic() > end:
                 msg = f"the {self.size} processes of a training must find each other within {seconds:.0f} s"
                 raise TimeoutError(msg)
@@ -94,35 +107,44 @@ class Companions:
     def blame(self, error: Exception) -> NoReturn:
         """Raise what a companion failed for, or the error if it was not theirs."""
         end = time.monotonic() + BLAME_SECONDS
-        while not self.lost and time.monotonic() < end:
+        while time.monotonic() < end:
+            told = {number: failure for number, failure in self.told().items() if not failure.is_echo}
+            for number, failure in told.items():
+                kind = getattr(errors, failure.kind, None)
+                if isinstance(kind, type) and issubclass(kind, SerpensError):
+                    raise kind(failure.message) from error
+                msg = f"process {number + 1} of {self.size} failed:\n{failure.trace}"
+                raise RuntimeError(msg) from error
+            if self._silent():
+                break
             time.sleep(POLL_SECONDS)
         if not self.lost:
             raise error
-        time.sleep(SETTLING_SECONDS)
+        raise TrainingStoppedError(self._stopped()) from error
+
+    def _silent(self) -> list[Lost]:
+        """Return who ended without a word, and so was killed."""
         told = self.told()
-        for failure in told.values():
-            kind = getattr(errors, failure.kind, None)
-            if isinstance(kind, type) and issubclass(kind, SerpensError):
-                raise kind(failure.message) from error
-        if self.killed or not told:
-            raise TrainingStoppedError(self._stopped()) from error
-        number, failure = next(iter(told.items()))
-        msg = f"process {number + 1} of {self.size} failed:\n{failure.trace}"
-        raise RuntimeError(msg) from error
+        return [lost for lost in self.lost if set(lost.numbers) - told.keys()]
 
     def _stopped(self) -> str:
-        return f"{self.lost[0]}, and all ended with it: run again, and the training goes on from its last checkpoint"
+        lost = (self._silent() or self.lost)[0]
+        return f"{lost.text}, and all ended with it: run again, and the training goes on from its last checkpoint"
 
-    def _watch(self, process: "subprocess.Popen[str]", name: str) -> None:
+    def _name(self, numbers: range) -> str:
+        if len(numbers) == 1:
+            return f"process {numbers[0] + 1} of {self.size}"
+        return f"one of processes {numbers[0] + 1} to {numbers[-1] + 1} of {self.size}"
+
+    def _watch(self, process: "subprocess.Popen[str]", numbers: range) -> None:
         assert process.stderr is not None
         for line in process.stderr:
-            logger.warning("%s: %s", name, line.rstrip())
+            logger.warning("%s: %s", self._name(numbers), line.rstrip())
         code = process.wait()
         if self._over.is_set():
             return
-        self.killed |= code < 0
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
-        self.lost.append(f"{name} of this training {how}")
+        self.lost.append(Lost(numbers, f"{self._name(numbers)} of this training {how}"))
         # who waits for a process that is gone on a GPU does not learn of it
         if not self._over.wait(GRACE_SECONDS):
             logger.error("TrainingStoppedError: %s", self._stopped())

@@ -67,6 +67,7 @@ def fit(
     seed: int,
     gpus: int = 0,
     processes: int = 1,
+    nodes: int = 1,
     threads: int = 1,
     progress: Callable[[int, int, float, float], None] | None = None,
     checkpoints: "Checkpoints | None" = None,
@@ -83,6 +84,8 @@ def fit(
         GPUs that the job was given, which train a network together; 0 trains on the CPU.
     processes
         Processes that train a network together on the CPU.
+    nodes
+        Machines that processes or GPUs are on, in equal numbers.
     threads
         CPU cores that processes share.
     progress
@@ -106,6 +109,7 @@ def fit(
         seed=seed,
         gpus=gpus,
         processes=processes,
+        nodes=nodes,
         threads=threads,
         progress=progress,
         checkpoints=checkpoints,

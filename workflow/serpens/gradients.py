@@ -33,6 +33,8 @@ class BatchGradient:
         Does a whole batch.
     take
         Gives the examples of a batch.
+    forward
+        Passes examples through the network, where a batch is done in parts.
     weight
         Of every row, or None.
     now
@@ -42,6 +44,7 @@ class BatchGradient:
     def __init__(
         self,
         network: nn.Module,
+        forward: Callable[[Tensor], Tensor],
         loss_of: Loss,
         flat: Flat,
         at_once: Differentiate,
@@ -49,7 +52,7 @@ class BatchGradient:
         weight: Tensor | None,
         now: TrainingState,
     ) -> None:
-        self.network, self.loss_of, self.flat, self.at_once = network, loss_of, flat, at_once
+        self.network, self.forward, self.loss_of, self.flat, self.at_once = network, forward, loss_of, flat, at_once
         self.take, self.weight, self.now, self.team = take, weight, now, now.team
         self.told: list[parts.ByRow] | None = None
 
@@ -96,7 +99,7 @@ class BatchGradient:
                 rewind()
             self._tell(part)
             x, y, own_weight = self.take(rows[part.rows])
-            outputs = self.network(x)
+            outputs = self.forward(x)
             loss = self.loss_of(outputs, y, own_weight) * part.share(weight) if passes else 0 * outputs.sum()
             torch.autograd.backward(loss)
             total += loss.detach()

@@ -57,6 +57,7 @@ def fit(
     seed: int,
     gpus: int,
     processes: int,
+    nodes: int,
     threads: int,
     progress: loop.Progress | None,
     checkpoints: "Checkpoints | None",
@@ -67,20 +68,21 @@ def fit(
         checkpoints.open()
     arguments = build, problem, settings, train, validation
     options: dict[str, Any] = {"training": training, "seed": seed, "device": device}
-    size = processes if device == "cpu" else gpus
-    with _team(size, threads, *arguments, **options) as team:
+    size = {"cpu": max(processes, nodes), "cuda": gpus}.get(device, 1)
+    with _team(*arguments, **options, size=size, nodes=nodes, threads=threads) as team:
         network, history = loop.fit_network(
             *arguments, **options, progress=progress, checkpoints=checkpoints, team=team
         )
     if checkpoints is not None:
         checkpoints.check()
-    return Network(network, problem), history.columns(), How(device, team.size, team.micro_batch)
+    how = How(device, team.size, nodes if team.size > 1 else 1, team.micro_batch)
+    return Network(network, problem), history.columns(), how
 
 
-def _team(size: int, threads: int, *arguments: Any, **options: Any) -> AbstractContextManager[Team]:
+def _team(*arguments: Any, size: int, **options: Any) -> AbstractContextManager[Team]:
     """Return who trains: this process alone, or with others that it starts."""
     if size == 1:
         return nullcontext(Team())
     from serpens.processes import together
 
-    return together(*arguments, **options, size=size, threads=threads)
+    return together(*arguments, size=size, **options)

@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import traceback
@@ -31,7 +32,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 
-from serpens import batchnorm
+from serpens import allocation, batchnorm
 from serpens import training as loop
 from serpens.checkpoints import State, pack, unpack
 from serpens.companions import Companions, Failure
@@ -44,6 +45,8 @@ PATIENCE = timedelta(hours=2)
 # Until the processes have found each other: each imports torch, at worst from a slow disk.
 START_SECONDS = 600.0
 LOOPBACK = "127.0.0.1"
+# Tells a process that its place is that of the first of its step, and that SLURM knows which it is.
+ON_OTHER_NODE = "on another node"
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,7 @@ def together(
     seed: int,
     device: str,
     size: int,
+    nodes: int,
     threads: int,
 ) -> Iterator[Together]:
     """Have ``size`` processes for a block, in which :func:`serpens.training.fit_network` is called with the same.
@@ -130,6 +134,8 @@ def together(
     ----------
     build
         A function of a module, which the other processes import.
+    nodes
+        Machines that they are dealt to; this is the first.
     threads
         CPU cores that they share.
 
@@ -148,7 +154,7 @@ def together(
         "seed": seed,
         "weighted": [train.weight is not None, validation.weight is not None],
     }
-    with _led(size, threads, device) as team:
+    with _led(size, nodes, threads, device) as team:
         team.sent(np.frombuffer(bytearray(json.dumps(facts).encode()), dtype=np.uint8))
         for examples in (train, validation):
             for array in (examples.X, examples.y, examples.weight):
@@ -160,11 +166,13 @@ def together(
 def join() -> None:
     """Train beside the process that started this one: the program of all but the first."""
     logging.getLogger("serpens").addHandler(logging.NullHandler())  # the first process says the same
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)  # the first process decides
+    for each in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        signal.signal(each, signal.SIG_IGN)  # the first process decides
     ended = threading.Thread(target=_end_with_the_first, daemon=True)
     ended.start()
-    place = Place(**json.loads(sys.argv[1]))
+    first, on_other_node = Place(**json.loads(sys.argv[1])), sys.argv[2:] == [ON_OTHER_NODE]
+    number, local = allocation.task() if on_other_node else (0, 0)
+    place = replace(first, number=first.number + number, local=first.local + local)
     store = TCPStore(place.host, place.port, timeout=timedelta(seconds=START_SECONDS))
     try:
         with _joined(place, store) as team:
@@ -226,15 +234,21 @@ def _joined(place: Place, store: Store) -> Iterator[Together]:
 
 
 @contextmanager
-def _led(size: int, threads: int, device: str) -> Iterator[Together]:
+def _led(size: int, nodes: int, threads: int, device: str) -> Iterator[Together]:
     """Start the other processes, and end them; of what fails, raise what came first."""
-    store = TCPStore(LOOPBACK, 0, is_master=True, wait_for_workers=False)
-    first = Place(LOOPBACK, store.port, 0, size, 0, max(1, threads // size), device)
-    others = range(1, size)
+    host = LOOPBACK if nodes == 1 else socket.gethostname()
+    store = TCPStore(host, 0, is_master=True, wait_for_workers=False)
+    first = Place(host, store.port, 0, size, 0, max(1, threads // size), device)
+    others, here = range(1, size), size // nodes
     with Companions(size, lambda: _failures(store, others)) as companions:
-        for number in others:
+        for number in range(1, here):
             place = replace(first, number=number, local=number)
-            companions.start(_command(place), f"process {number + 1} of {size}")
+            companions.start(_command(place), range(number, number + 1))
+        if nodes > 1:
+            command = [*_command(replace(first, number=here)), ON_OTHER_NODE]
+            gpus = here if device == "cuda" else 0
+            step = allocation.on_other_nodes(command, nodes=nodes, tasks=here, threads=first.threads, gpus=gpus)
+            companions.start(step, range(here, size), allocation.environment_for_step())
         try:
             companions.wait_until(lambda: store.check([f"here/{number}" for number in others]), START_SECONDS)
             with _joined(first, store) as team:

@@ -149,6 +149,7 @@ def train(
     *,
     gpus: int,
     processes: int = 1,
+    nodes: int = 1,
     threads: int = 1,
     checkpoints: "Checkpoints | None" = None,
 ) -> "Fitted":
@@ -167,6 +168,7 @@ def train(
         progress=fitting.EpochLog(logger),
         gpus=gpus,
         processes=processes,
+        nodes=nodes,
         threads=threads,
         checkpoints=checkpoints,
     )

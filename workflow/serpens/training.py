@@ -112,7 +112,7 @@ def _train(
         return X.index_select(0, rows), y.index_select(0, rows), own_weight
 
     at_once = _differentiate(network, problem.task, flat)
-    differentiate = BatchGradient(network, loss_of, flat, at_once, take, weight, now)
+    differentiate = BatchGradient(network, network, loss_of, flat, at_once, take, weight, now)
     _go_on(now, checkpoints)
     while now.epoch <= max_epochs:
         network.train()
