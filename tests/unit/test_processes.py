@@ -30,14 +30,14 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def fit(learner, size=1, checkpoints=None, progress=None, nodes=1, **changes):
+def fit(learner, size=1, checkpoints=None, progress=None, nodes=1, free_bytes=None, **changes):
     train, validation = data(learner)
     arguments = FAMILIES[learner.family].load().build, learner.problem, learner.settings, train, validation
     made_of = {"training": TRAINING | learner.training | changes, "seed": 3, "device": "cpu"}
     own = {"checkpoints": checkpoints, "progress": progress}
     if size == 1:
         return training.fit_network(*arguments, **made_of, **own)
-    with processes.together(*arguments, **made_of, size=size, nodes=nodes, threads=1) as team:
+    with processes.together(*arguments, **made_of, size=size, nodes=nodes, threads=1, free_bytes=free_bytes) as team:
         return training.fit_network(*arguments, **made_of, **own, team=team)
 
 

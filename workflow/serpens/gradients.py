@@ -1,6 +1,7 @@
 """The gradient of a batch: at once, or in the parts that processes and memory make of it."""
 
 import logging
+import math
 from collections.abc import Callable
 
 import torch
@@ -77,30 +78,38 @@ class BatchGradient:
         try:
             own = self.team.part(len(rows))
             at_once = self.team.micro_batch or len(rows)
-            if own.is_whole and at_once >= len(rows):
+            if self.team.size == 1 and at_once >= len(rows):
                 self._tell(None)
                 return self.at_once(*self.take(rows))
-            return self._in_passes(rows, list(own.passes(at_once)), rewind)
+            return self._in_passes(rows, own, at_once, rewind)
         except torch.OutOfMemoryError:
+            if self.team.sharded:
+                raise EnvironmentFaultError(self._too_large("others wait for each of its layers", len(rows))) from None
             if coupled := parts.coupling(self.network):
-                raise EnvironmentFaultError(self._too_large(coupled, len(rows))) from None
+                why = f"{coupled[0]} normalises by the whole batch"
+                raise EnvironmentFaultError(self._too_large(why, len(rows))) from None
         # not above, where the traceback holds on to what was computed
         if self.now.device.type == "cuda":
             torch.cuda.empty_cache()
         return None
 
-    def _in_passes(self, rows: Tensor, passes: list[Part], rewind: Callable[[], None]) -> Tensor:
+    def _in_passes(self, rows: Tensor, own: Part, most: int, rewind: Callable[[], None]) -> Tensor:
         written = parts.remembering(self.network)
         weight = None if self.weight is None else self.weight.index_select(0, rows)
-        self.flat.gradient.zero_()
+        self.flat.zero()
         total = torch.zeros((), device=self.now.device)
-        for number, part in enumerate(passes or [self._idle(len(rows))]):
+        passes = list(own.passes(most))
+        # as many as the others, who may wait for this process
+        idle = math.ceil(Part.dealt(len(rows), 0, self.team.size).n_rows / most) - len(passes)
+        for number, part in enumerate([*passes, *[self._idle(len(rows))] * idle]):
             if number:
                 rewind()
             self._tell(part)
             x, y, own_weight = self.take(rows[part.rows])
             outputs = self.forward(x)
-            loss = self.loss_of(outputs, y, own_weight) * part.share(weight) if passes else 0 * outputs.sum()
+            loss = (
+                self.loss_of(outputs, y, own_weight) * part.share(weight) if number < len(passes) else 0 * outputs.sum()
+            )
             torch.autograd.backward(loss)
             total += loss.detach()
         if wrote := [name for name, times in parts.remembering(self.network).items() if times != written[name]]:
@@ -135,10 +144,10 @@ class BatchGradient:
             self.team.micro_batch,
         )
 
-    def _too_large(self, coupled: list[str], n: int) -> str:
+    def _too_large(self, why: str, n: int) -> str:
         return (
             f"a batch of {n} rows must fit the memory of {_spelled(self.now.device)}, and does not: it cannot be done "
-            f"in passes, since {coupled[0]} normalises by the whole batch. Lower training.batch_size, or train on more "
+            f"in passes, since {why}. Lower training.batch_size, or train on more "
             "GPUs (resources.gpu)"
         )
 

@@ -8,8 +8,11 @@ changes the order in which numbers are added up, and nothing else.
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from serpens.optimizers import Flat
 
 if TYPE_CHECKING:
     from serpens.checkpoints import State
@@ -60,6 +63,10 @@ class Part(NamedTuple):
         """Yield parts of this one of ``most`` rows, and a last one of what is left."""
         for start in range(self.start, self.stop, most):
             yield Part(start, min(start + most, self.stop), self.of)
+
+    def filled(self, size: int) -> list[int]:
+        """Return the places of the rows and, up to the number that the largest of ``size`` parts has, of the last."""
+        return [min(self.start + i, self.of - 1) for i in range(self.dealt(self.of, 0, size).n_rows)]
 
     def share(self, weight: Tensor | None) -> float | Tensor:
         """Return how much of the batch's weight is the part's, given the weight of each of the batch's rows."""
@@ -141,6 +148,8 @@ class Team:
     ----------
     number, size
         Which process this is, counted from 0, and how many there are.
+    sharded
+        Whether each process keeps a part of the network alone.
     micro_batch
         Most rows that the memory of each holds in one pass of a step; None where no batch was too large for it.
     rows_at_once
@@ -149,6 +158,7 @@ class Team:
 
     number = 0
     size = 1
+    sharded = False
     micro_batch: int | None = None
     rows_at_once = PREDICT_ROWS
 
@@ -163,9 +173,29 @@ class Team:
     def add_up(self, tensor: Tensor) -> None:
         """Put in place of a tensor the sum of those that the processes have."""
 
-    def joined(self, network: nn.Module) -> nn.Module:
-        """Return the network as it has to be to do its part of a batch."""
+    def joined(self, network: nn.Module, device: torch.device, optimizer: str) -> nn.Module:
+        """Return the network on its device, as it has to be to do its part of a batch."""
+        return network.to(device)
+
+    def flat(self, network: nn.Module) -> Flat:
+        """Return the network's parameters as the optimiser takes them."""
+        return Flat(network)
+
+    def left(self, network: nn.Module, again: Callable[[], nn.Module]) -> nn.Module:
+        """Return the network as it is without the team, given what builds it again."""
         return network
+
+    def whole(self, tensor: Tensor) -> Tensor:
+        """Return all of a parameter that may be dealt out; every process has to ask."""
+        return tensor
+
+    def like(self, tensor: Tensor, pattern: Tensor) -> Tensor:
+        """Return a whole parameter, dealt out as another is."""
+        return tensor
+
+    def decided(self, yes: bool) -> bool:
+        """Return whether it is so in the first process, where that matters to all."""
+        return yes
 
     def agreed(self, state: "State | None", now: "TrainingState") -> "State | None":
         """Return the state that all processes go on from, given the one that the first has and where it stands."""

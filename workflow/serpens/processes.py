@@ -12,6 +12,7 @@ computed, so a process whose memory runs out in between could not repeat the ste
 
 import json
 import logging
+import math
 import os
 import signal
 import socket
@@ -32,13 +33,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 
-from serpens import allocation, batchnorm
+from serpens import allocation, batchnorm, sharding
 from serpens import training as loop
 from serpens.checkpoints import State, pack, unpack
 from serpens.companions import Companions, Failure
 from serpens.data import Examples, Problem
+from serpens.optimizers import N_SLOTS, Flat
 from serpens.parts import Team
 from serpens.trainingstate import TrainingState
+
+logger = logging.getLogger(__name__)
 
 # Longer than any step, and than the first process takes to save its state.
 PATIENCE = timedelta(hours=2)
@@ -65,6 +69,8 @@ class Place:
         CPU cores that it may use.
     device
         ``cpu`` or ``cuda``.
+    free_bytes
+        Memory that the network may take of it; asked of the device if None.
     """
 
     host: str
@@ -74,6 +80,7 @@ class Place:
     local: int
     threads: int
     device: str
+    free_bytes: float | None = None
 
 
 class Together(Team):
@@ -82,6 +89,8 @@ class Together(Team):
     def __init__(self, place: Place) -> None:
         self.number, self.size = place.number, place.size
         self.device = torch.device("cuda", place.local) if place.device == "cuda" else torch.device(place.device)
+
+        self.given_bytes = place.free_bytes
 
     def all(self, yes: bool) -> bool:
         """Return whether it is so in every process; no GPU is waited for."""
@@ -93,13 +102,50 @@ class Together(Team):
         """Put in place of a tensor the sum of those that the processes have."""
         dist.all_reduce(tensor)
 
-    def joined(self, network: nn.Module) -> nn.Module:
-        """Return the network with its batch normalisation over all processes."""
-        return batchnorm.over_processes(network, self.device)
+    def joined(self, network: nn.Module, device: torch.device, optimizer: str) -> nn.Module:
+        """Return the network with batch normalisation over all processes, and dealt out if one device is too small."""
+        network = batchnorm.over_processes(network, device)
+        n_parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
+        self.sharded = not self.all(not sharding.needed(n_parameters, N_SLOTS[optimizer], self.free_bytes()))
+        if not self.sharded:
+            return network.to(device)
+        logger.info("the network is dealt to %d processes: the memory of one does not hold it", self.size)
+        return sharding.shard(network, device)
+
+    def free_bytes(self) -> float:
+        """Return the memory of this process's device that a network may take."""
+        if self.given_bytes is not None:
+            return self.given_bytes
+        return torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else math.inf
+
+    def flat(self, network: nn.Module) -> Flat:
+        """Return what this process has of the network's parameters."""
+        return sharding.Shards(network) if self.sharded else Flat(network)
+
+    def left(self, network: nn.Module, again: Callable[[], nn.Module]) -> nn.Module:
+        """Return the whole network."""
+        return sharding.unsharded(network, again()).eval() if self.sharded else network
+
+    def whole(self, tensor: Tensor) -> Tensor:
+        """Return all of a parameter that may be dealt out; every process has to ask."""
+        return sharding.whole(tensor)
+
+    def like(self, tensor: Tensor, pattern: Tensor) -> Tensor:
+        """Return a whole parameter, dealt out as another is."""
+        return sharding.like(tensor, pattern)
+
+    def decided(self, yes: bool) -> bool:
+        """Return whether it is so in the first process, if all are needed for what follows; else whether it is here."""
+        if not self.sharded:
+            return yes
+        decision = torch.tensor(int(yes))
+        dist.broadcast(decision, 0)
+        return bool(decision)
 
     def agreed(self, state: State | None, now: TrainingState) -> State:
         """Return the state of the first process, which others cannot but have in common."""
-        mine = np.frombuffer(bytearray(pack(state or now.kept())), dtype=np.uint8)
+        here = now.kept()
+        mine = np.frombuffer(bytearray(pack(state or here)), dtype=np.uint8)
         return unpack(self.sent(mine).tobytes())
 
     def sent(self, array: NDArray[Any] | None) -> NDArray[Any]:
@@ -127,6 +173,7 @@ def together(
     size: int,
     nodes: int,
     threads: int,
+    free_bytes: float | None = None,
 ) -> Iterator[Together]:
     """Have ``size`` processes for a block, in which :func:`serpens.training.fit_network` is called with the same.
 
@@ -138,6 +185,8 @@ def together(
         Machines that they are dealt to; this is the first.
     threads
         CPU cores that they share.
+    free_bytes
+        Memory that a network may take on each device; if it needs more it is dealt out. None asks the device.
 
     Raises
     ------
@@ -154,7 +203,7 @@ def together(
         "seed": seed,
         "weighted": [train.weight is not None, validation.weight is not None],
     }
-    with _led(size, nodes, threads, device) as team:
+    with _led(size, nodes, threads, device, free_bytes) as team:
         team.sent(np.frombuffer(bytearray(json.dumps(facts).encode()), dtype=np.uint8))
         for examples in (train, validation):
             for array in (examples.X, examples.y, examples.weight):
@@ -234,11 +283,11 @@ def _joined(place: Place, store: Store) -> Iterator[Together]:
 
 
 @contextmanager
-def _led(size: int, nodes: int, threads: int, device: str) -> Iterator[Together]:
+def _led(size: int, nodes: int, threads: int, device: str, free_bytes: float | None) -> Iterator[Together]:
     """Start the other processes, and end them; of what fails, raise what came first."""
     host = LOOPBACK if nodes == 1 else socket.gethostname()
     store = TCPStore(host, 0, is_master=True, wait_for_workers=False)
-    first = Place(host, store.port, 0, size, 0, max(1, threads // size), device)
+    first = Place(host, store.port, 0, size, 0, max(1, threads // size), device, free_bytes)
     others, here = range(1, size), size // nodes
     with Companions(size, lambda: _failures(store, others)) as companions:
         for number in range(1, here):

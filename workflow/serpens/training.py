@@ -70,10 +70,11 @@ def fit_network(
     """
     with own_chance(seed, torch.device(device)):
         team = team or Team()
-        network = team.joined(build(problem, **settings).to(device))
+        network = team.joined(build(problem, **settings), torch.device(device), training["optimizer"])
         # batches have a generator of their own: a model with more dropout sees the same batches
         order = torch.Generator().manual_seed(seed)
-        return _train(network, problem, train, validation, training, order, progress, checkpoints, team)
+        trained, history = _train(network, problem, train, validation, training, order, progress, checkpoints, team)
+        return team.left(trained, lambda: build(problem, **settings)), history
 
 
 def _train(
@@ -87,8 +88,8 @@ def _train(
     checkpoints: "Checkpoints | None",
     team: Team,
 ) -> tuple[nn.Module, History]:
-    flat = Flat(network)
-    device = flat.vector.device
+    flat = team.flat(network)
+    device = flat.device
     optimizer = Optimizer(
         training["optimizer"], flat, weight_decay=training["weight_decay"], momentum=training["momentum"]
     )
@@ -123,8 +124,10 @@ def _train(
             optimizer.step(rate_at(now.step))
             now.total += loss * len(rows)
             now.batch += 1
-            if checkpoints is not None and checkpoints.due():
-                checkpoints.save(now.kept())
+            if team.decided(checkpoints is not None and checkpoints.due()):
+                state = now.kept()
+                if checkpoints is not None:
+                    checkpoints.save(state)
         train_loss, rate = float(now.total) / n, rate_at(now.step - 1)
         validation_loss = _loss(now, loss_of, validation)
         _check(train_loss, now.epoch, rate)
@@ -152,7 +155,7 @@ def _differentiate(network: nn.Module, task: Task, flat: Flat) -> Differentiate:
     """Return what a step needs: by a network of ours that knows its derivative, on a CPU, else by autograd."""
     # the user's networks, derived from ours or not, may pass a batch forward in another way
     ours = type(network).__module__.startswith("serpens.")
-    if ours and isinstance(network, Differentiated) and flat.vector.device.type == "cpu":
+    if ours and isinstance(network, Differentiated) and flat.device.type == "cpu":
         return _by_hand(network.backpropagation(), task)
     return _by_autograd(network, losses.for_task(task), flat)
 
@@ -160,7 +163,7 @@ def _differentiate(network: nn.Module, task: Task, flat: Flat) -> Differentiate:
 def _by_autograd(network: nn.Module, loss_of: losses.Loss, flat: Flat) -> Differentiate:
     def differentiate(x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
         loss = loss_of(network(x), y, weight)
-        flat.gradient.zero_()
+        flat.zero()
         torch.autograd.backward(loss)
         return loss.detach()
 
@@ -227,9 +230,10 @@ def _loss(now: TrainingState, loss_of: losses.Loss, examples: Examples) -> float
     own = now.team.part(len(X))
     with torch.no_grad():
         loss = torch.zeros((), device=now.device)
+        # as many as the others, who may wait for this process
+        passed = outputs(now.network, X if own.is_whole else X[own.filled(now.team.size)], now)[: own.n_rows]
         if own.n_rows:
-            own_weight = None if weight is None else weight[own.rows]
-            loss = loss_of(outputs(now.network, X[own.rows], now), y[own.rows], own_weight)
+            loss = loss_of(passed, y[own.rows], None if weight is None else weight[own.rows])
         if not own.is_whole:
             loss = loss * own.share(weight)
         now.team.add_up(loss)

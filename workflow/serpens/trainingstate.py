@@ -86,7 +86,7 @@ class TrainingState:
     @property
     def device(self) -> torch.device:
         """Where the network is."""
-        return self.optimizer.flat.vector.device
+        return self.optimizer.flat.device
 
     @property
     def devices(self) -> str:
@@ -137,7 +137,7 @@ class TrainingState:
         }
         # copies: safetensors takes no views of one vector
         tensors = {
-            f"{group}/{name}": tensor.detach().to("cpu", copy=True).contiguous()
+            f"{group}/{name}": self.team.whole(tensor.detach()).to("cpu", copy=True).contiguous()
             for group, members in groups.items()
             for name, tensor in members.items()
         }
@@ -152,13 +152,17 @@ class TrainingState:
         facts = state.facts
         with torch.no_grad():
             for name, parameter in self.network.named_parameters():
-                parameter.copy_(groups["parameter"][name])
+                parameter.copy_(self.team.like(groups["parameter"][name].to(self.device), parameter))
         for name, values in facts["plain"].items():
             vars(self.network.get_submodule(name)).update(values)
         for name, tensor in groups.get("memory", {}).items():
             _remember(self.network, name, tensor, self.device)
         self.optimizer.load_state_dict(groups["optimizer"])
-        best = {name: tensor.to(self.device) for name, tensor in groups.get("best", {}).items()}
+        pattern = self.network.state_dict()
+        best = {
+            name: self.team.like(tensor.to(self.device), pattern[name])
+            for name, tensor in groups.get("best", {}).items()
+        }
         self.best = Best(facts["best"]["epoch"], facts["best"]["loss"], best)
         self.history = History(**facts["history"])
         self.epoch, self.batch = facts["epoch"], facts["batch"]
