@@ -205,6 +205,18 @@ def test_a_process_that_does_not_come_is_an_error(monkeypatch, odd):
         fit(odd(), 2)
 
 
+def test_processes_that_do_not_find_each_other_are_an_error(monkeypatch, odd):
+    monkeypatch.setattr(processes, "_command", lambda place: ["sleep", "60"])
+    monkeypatch.setattr(processes, "START_SECONDS", 0.5)
+    monkeypatch.setattr(companions, "END_SECONDS", 0.1)
+    with pytest.raises(EnvironmentFaultError) as caught:
+        fit(odd(), 2)
+    assert str(caught.value) == (
+        "the 2 processes of a training must find each other within 0 s, and did not: nodes must reach each other by "
+        "their host names on any port, and have cores and memory for all"
+    )
+
+
 def test_who_waits_for_a_dead_process_does_not_wait_for_ever():
     """On a GPU the loss of another process shows nowhere: who is still busy after a while is ended."""
     program = (
@@ -236,18 +248,17 @@ from serpens.checkpoints import Checkpoints
 
 with Checkpoints(sys.argv[1], "key", every_seconds=0) as checkpoints:
     checkpoints.open()
-    network, history = fit(LEARNERS["cnn, weighted classes"], 2, checkpoints, max_epochs=int(sys.argv[2]))
+    network, history = fit(LEARNERS["cnn, weighted classes"], int(sys.argv[2]), checkpoints, max_epochs=12)
 weights = b"".join(values.numpy().tobytes() for values in network.state_dict().values())
 print(hashlib.sha256(weights + repr(history).encode()).hexdigest())
 """
-EPOCHS = 12
 
 
 @contextlib.contextmanager
-def training_in(folder, epochs=EPOCHS):
+def training_in(folder, size):
     root = Path(__file__).parents[2]
     environment = os.environ | {"PYTHONPATH": f"{root}{os.pathsep}{root / 'workflow'}"}
-    command = [sys.executable, "-c", TRAIN, str(folder / "run"), str(epochs)]
+    command = [sys.executable, "-c", TRAIN, str(folder / "run"), str(size)]
     with subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -262,32 +273,51 @@ def steps(folder):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    with training_in(tmp_path_factory.mktemp("undisturbed")) as process:
-        digest, said = process.communicate(timeout=100)
-    assert process.returncode == 0, said
-    return digest
+    """Return a function that tells what a training by so many processes ends in, each made once."""
+    made = {}
+
+    def get(size):
+        if size not in made:
+            with training_in(tmp_path_factory.mktemp("undisturbed"), size) as process:
+                made[size], said = process.communicate(timeout=100)
+            assert process.returncode == 0, said
+        return made[size]
+
+    return get
 
 
-@pytest.mark.parametrize("whom", ["first", "other"])
-@pytest.mark.parametrize("number", ["SIGKILL", pytest.param("SIGTERM", marks=pytest.mark.slow)])
-def test_a_training_of_two_goes_on_to_the_same_bits(folder, undisturbed, whom, number):
-    with training_in(folder) as process:
+@pytest.mark.parametrize(
+    ("size", "number", "whom"),
+    [
+        (2, "SIGKILL", "first"),
+        (2, "SIGKILL", "other"),
+        pytest.param(2, "SIGTERM", "first", marks=pytest.mark.slow),
+        # from three on the order matters in which they are added up
+        pytest.param(3, "SIGKILL", "first", marks=pytest.mark.slow),
+    ],
+)
+def test_a_training_goes_on_to_the_same_bits(folder, undisturbed, size, number, whom):
+    with training_in(folder, size) as process:
         wait_for(lambda: max(steps(folder), default=0) > 17)
-        (other,) = children(process.pid)
-        os.kill(process.pid if whom == "first" else other, signal.Signals[number])
-        if (whom, number) != ("other", "SIGTERM"):  # which heeds what the first process says, and nothing else
-            said = process.communicate(timeout=30)[1]
-            assert process.returncode != 0
-            assert ("TrainingStoppedError" in said) is ((whom, number) != ("first", "SIGKILL")), said
-            wait_for(lambda: state(other) in (None, "Z"), 10)
-            reached = max(steps(folder))
-            assert reached < 5 * EPOCHS
-        else:
-            assert process.communicate(timeout=100)[0] == undisturbed
-            return
-    with training_in(folder) as process:
+        others = children(process.pid)
+        os.kill(process.pid if whom == "first" else others[0], signal.Signals[number])
+        said = process.communicate(timeout=30)[1]
+        assert process.returncode != 0
+        assert ("TrainingStoppedError" in said) is ((number, whom) != ("SIGKILL", "first")), said
+        wait_for(lambda: all(state(other) in (None, "Z") for other in others), 10)
+        assert max(steps(folder)) < 5 * 12
+    with training_in(folder, size) as process:
         digest, said = process.communicate(timeout=100)
-    assert digest == undisturbed, said
+    assert digest == undisturbed(size), said
+
+
+@pytest.mark.slow
+def test_other_processes_heed_no_signal_that_stops(folder, undisturbed):
+    with training_in(folder, 2) as process:
+        wait_for(lambda: max(steps(folder), default=0) > 17)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            os.kill(children(process.pid)[0], number)
+        assert process.communicate(timeout=100)[0] == undisturbed(2)
 
 
 def test_another_number_of_processes_starts_anew(folder, caplog):

@@ -14,8 +14,8 @@ def over_processes(network: nn.Module, device: torch.device) -> nn.Module:
         converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
         return converted
     for module in network.modules():
-        # the class alone: the module stays what others refer to, and keeps its state
-        module.__class__ = _OVER_PROCESSES.get(type(module), type(module))
+        if another := _OVER_PROCESSES.get(type(module)):
+            module.__class__ = another  # alone: the module stays what others refer to, and keeps its state
     return network
 
 

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import IO, NamedTuple, NoReturn, Self
 
 from serpens import errors
-from serpens.errors import SerpensError, TrainingStoppedError
+from serpens.errors import EnvironmentFaultError, SerpensError, TrainingStoppedError
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class Companions:
         ------
         ChildProcessError
             If one of them ended instead.
-        TimeoutError
+        EnvironmentFaultError
             If they do not come.
         """
         end = time.monotonic() + seconds
@@ -100,8 +100,12 @@ class Companions:
             if self.lost:
                 raise ChildProcessError(self.lost[0].text)
             if time.monotonic() > end:
-                msg = f"the {self.size} processes of a training must find each other within {seconds:.0f} s"
-                raise TimeoutError(msg)
+                msg = (
+                    f"the {self.size} processes of a training must find each other within {seconds:.0f} s, and did "
+                    "not: nodes must reach each other by their host names on any port, and have cores and memory for "
+                    "all"
+                )
+                raise EnvironmentFaultError(msg)
             time.sleep(POLL_SECONDS)
 
     def blame(self, error: Exception) -> NoReturn:
@@ -120,6 +124,8 @@ class Companions:
             time.sleep(POLL_SECONDS)
         if not self.lost:
             raise error
+        for number, failure in self.told().items():
+            logger.info("process %d of %d: %s: %s", number + 1, self.size, failure.kind, failure.message)
         raise TrainingStoppedError(self._stopped()) from error
 
     def _silent(self) -> list[Lost]:

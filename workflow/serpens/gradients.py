@@ -79,7 +79,7 @@ class BatchGradient:
             own = self.team.part(len(rows))
             at_once = self.team.micro_batch or len(rows)
             if self.team.size == 1 and at_once >= len(rows):
-                self._tell(None)
+                self.tell(None)
                 return self.at_once(*self.take(rows))
             return self._in_passes(rows, own, at_once, rewind)
         except torch.OutOfMemoryError:
@@ -104,12 +104,11 @@ class BatchGradient:
         for number, part in enumerate([*passes, *[self._idle(len(rows))] * idle]):
             if number:
                 rewind()
-            self._tell(part)
+            self.tell(part)
             x, y, own_weight = self.take(rows[part.rows])
             outputs = self.forward(x)
-            loss = (
-                self.loss_of(outputs, y, own_weight) * part.share(weight) if number < len(passes) else 0 * outputs.sum()
-            )
+            counts = number < len(passes)
+            loss = self.loss_of(outputs, y, own_weight) * part.share(weight) if counts else 0 * outputs.sum()
             torch.autograd.backward(loss)
             total += loss.detach()
         if wrote := [name for name, times in parts.remembering(self.network).items() if times != written[name]]:
@@ -117,12 +116,13 @@ class BatchGradient:
         return total
 
     def _idle(self, n: int) -> Part:
-        """Return what a process does that got no row: it has to draw what all draw, and to be there for the others."""
+        """Return what a process does that has no rows left: it must draw what all draw, and be there for the others."""
         # not every network can do without rows, so it does the last one, which counts for nothing; a statistic over
         # all processes would count it
         return Part(n, n, n) if parts.coupling(self.network) else Part(n - 1, n, n)
 
-    def _tell(self, part: Part | None) -> None:
+    def tell(self, part: Part | None) -> None:
+        """Let the network know which rows of a batch come next; None when all do."""
         if self.told is None:
             if part is None:
                 return
@@ -147,8 +147,7 @@ class BatchGradient:
     def _too_large(self, why: str, n: int) -> str:
         return (
             f"a batch of {n} rows must fit the memory of {_spelled(self.now.device)}, and does not: it cannot be done "
-            f"in passes, since {why}. Lower training.batch_size, or train on more "
-            "GPUs (resources.gpu)"
+            f"in passes, since {why}. Lower training.batch_size, or train on more GPUs (resources.gpu)"
         )
 
 

@@ -125,8 +125,8 @@ _BY_ROW: dict[type[nn.Module], type[nn.Module]] = {
 def drawing_by_row(network: nn.Module) -> list[ByRow]:
     """Let a network's dropout draw for whole batches; return all of its modules that are to be told their part."""
     for module in network.modules():
-        # the class alone: the module stays what others refer to, and keeps its state
-        module.__class__ = _BY_ROW.get(type(module), type(module))
+        if by_row := _BY_ROW.get(type(module)):
+            module.__class__ = by_row  # alone: the module stays what others refer to, and keeps its state
     return [module for module in network.modules() if isinstance(module, ByRow)]
 
 

@@ -5,9 +5,9 @@ gives them what the training is made of, and fails when one of them ends early; 
 comes about, since what they were started with then closes. All hold the same network and draw the same chance, so only
 gradients and losses have to be added up.
 
-Not torch's DistributedDataParallel, though it is what that does: its buckets are laid out anew after the first step, so
-with three processes or more a resumed training would add up in another order; and it exchanges gradients while they are
-computed, so a process whose memory runs out in between could not repeat the step without the others hanging.
+It is what torch's DistributedDataParallel does, without it: that lays out its buckets anew after the first step, so
+that three processes or more add up in another order then, and a training that is taken up ends in other bits; and it
+exchanges gradients while they are computed, so that a process whose memory runs out cannot do the step again.
 """
 
 import json
@@ -89,7 +89,6 @@ class Together(Team):
     def __init__(self, place: Place) -> None:
         self.number, self.size = place.number, place.size
         self.device = torch.device("cuda", place.local) if place.device == "cuda" else torch.device(place.device)
-
         self.given_bytes = place.free_bytes
 
     def all(self, yes: bool) -> bool:
@@ -144,7 +143,7 @@ class Together(Team):
 
     def agreed(self, state: State | None, now: TrainingState) -> State:
         """Return the state of the first process, which others cannot but have in common."""
-        here = now.kept()
+        here = now.kept()  # which takes all, where the network is dealt out
         mine = np.frombuffer(bytearray(pack(state or here)), dtype=np.uint8)
         return unpack(self.sent(mine).tobytes())
 

@@ -139,6 +139,7 @@ def _train(
         elif training["schedule"] == "constant" and now.epoch - now.best.epoch >= training["patience"]:
             break
         now.next_epoch()
+    differentiate.tell(None)
     network.load_state_dict(now.best.state)
     return network.eval(), now.history
 
