@@ -201,8 +201,12 @@ def test_when_a_process_is_killed_all_end(odd):
 
 def test_a_process_that_does_not_come_is_an_error(monkeypatch, odd):
     monkeypatch.setattr(processes, "_command", lambda place: [sys.executable, "-c", "raise SystemExit(3)"])
-    with pytest.raises(TrainingStoppedError, match="process 2 of 2 of this training ended with exit status 3, and all"):
+    with pytest.raises(EnvironmentFaultError) as caught:
         fit(odd(), 2)
+    assert str(caught.value) == (
+        "process 2 of 2 of this training ended with exit status 3 before the training began: the lines of the log "
+        "above this one say why"
+    )
 
 
 def test_processes_that_do_not_find_each_other_are_an_error(monkeypatch, odd):

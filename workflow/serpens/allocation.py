@@ -22,7 +22,7 @@ def on_other_nodes(command: Sequence[str], *, nodes: int, tasks: int, threads: i
     nodes
         All nodes of the job.
     threads
-        CPU cores of each task.
+        CPU cores of each task; 0 lets tasks share cores.
     gpus
         GPUs of each node.
     """
@@ -35,7 +35,7 @@ def on_other_nodes(command: Sequence[str], *, nodes: int, tasks: int, threads: i
         f"--ntasks={(nodes - 1) * tasks}",
         f"--ntasks-per-node={tasks}",
         "--distribution=block",
-        f"--cpus-per-task={threads}",
+        f"--cpus-per-task={threads}" if threads else "--overcommit",
         *([f"--gpus-per-node={gpus}"] if gpus else []),
         "--kill-on-bad-exit=1",
         *command,

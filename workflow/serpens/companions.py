@@ -124,6 +124,9 @@ class Companions:
             time.sleep(POLL_SECONDS)
         if not self.lost:
             raise error
+        if isinstance(error, ChildProcessError):
+            msg = f"{self.lost[0].text} before the training began: the lines of the log above this one say why"
+            raise EnvironmentFaultError(msg) from error
         for number, failure in self.told().items():
             logger.info("process %d of %d: %s: %s", number + 1, self.size, failure.kind, failure.message)
         raise TrainingStoppedError(self._stopped()) from error

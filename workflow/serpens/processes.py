@@ -295,7 +295,7 @@ def _led(size: int, nodes: int, threads: int, device: str, free_bytes: float | N
         if nodes > 1:
             command = [*_command(replace(first, number=here)), ON_OTHER_NODE]
             gpus = here if device == "cuda" else 0
-            step = allocation.on_other_nodes(command, nodes=nodes, tasks=here, threads=first.threads, gpus=gpus)
+            step = allocation.on_other_nodes(command, nodes=nodes, tasks=here, threads=threads // size, gpus=gpus)
             companions.start(step, range(here, size), allocation.environment_for_step())
         try:
             companions.wait_until(lambda: store.check([f"here/{number}" for number in others]), START_SECONDS)

@@ -94,17 +94,19 @@ class Shards(Flat):
         for parameter in self.sharded:
             parameter.grad = None
 
-    def joined(self, shards: Sequence[Tensor]) -> Tensor:
-        """Return, of tensors that are dealt out as the parameters are, all in one vector; every process has to ask."""
-        return torch.cat([
-            DTensor.from_local(
-                shard, p.device_mesh, p.placements, run_check=False, shape=p.shape, stride=p.stride()
-            ).full_tensor().reshape(-1)
-            for shard, p in zip(shards, self.sharded, strict=True)
-        ])  # fmt: skip
+    def joined(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Return, of tensors that are dealt out as the parameters are, all in one vector; every process has to ask.
+
+        It is on the CPU: no device holds it whole.
+        """
+        pieces = []
+        for own, p in zip(tensors, self.sharded, strict=True):
+            dealt = DTensor.from_local(own, p.device_mesh, p.placements, shape=p.shape, stride=p.stride())
+            pieces.append(dealt.full_tensor().reshape(-1).cpu())
+        return torch.cat(pieces)
 
     def dealt(self, vector: Tensor) -> list[Tensor]:
         """Return the shards of one vector that holds all."""
-        pieces = torch.split(vector.to(self.device), [p.numel() for p in self.sharded])
-        dealt = [like(piece.view(p.shape), p) for piece, p in zip(pieces, self.sharded, strict=True)]
+        pieces = torch.split(vector, [p.numel() for p in self.sharded])
+        dealt = [like(piece.view(p.shape).to(self.device), p) for piece, p in zip(pieces, self.sharded, strict=True)]
         return [tensor.to_local() for tensor in dealt if isinstance(tensor, DTensor)]
