@@ -95,7 +95,7 @@ class Alone:
             io.write_arrays(made[0], fitted.model.state())
             io.write_columns(made[1], fitted.history)
             stages.describe(chosen, schema, fitted).write(made[2])
-            facts["device"] = fitted.device
+            facts["device"] = fitted.how.device
 
     def evaluate(self) -> None:
         """Score and compare all models."""

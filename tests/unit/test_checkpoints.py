@@ -385,7 +385,7 @@ def test_a_state_of_another_device_is_not_gone_on_from(whole, tmp_path, caplog):
         interrupted(tmp_path / "run", 3, family="mlp")
     with opened(tmp_path / "run") as checkpoints:
         state = checkpoints.latest()
-        checkpoints.save(State(state.step, state.tensors, state.facts | {"device": "A GPU"}))
+        checkpoints.save(State(state.step, state.tensors, state.facts | {"devices": "A GPU"}))
         assert fit("mlp", checkpoints=checkpoints) == whole("mlp")
     assert "training starts anew: they were made on A GPU, this is cpu" in caplog.text
 

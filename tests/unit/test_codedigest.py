@@ -59,7 +59,7 @@ def rerun(workflow, name, before, after):
     [
         ("serpens/training.py", "def fit_network(", "# a comment\n\n\ndef fit_network("),
         ("serpens/training.py", '"""Train a network and return', '"""Train any network and return'),
-        ("serpens/training.py", "PREDICT_ROWS = 8192", "PREDICT_ROWS = (8192)  # rows"),
+        ("serpens/parts.py", "PREDICT_ROWS = 8192", "PREDICT_ROWS = (8192)  # rows"),
         ("serpens/artefacts.py", '"""Least number, or first time."""', '"""Least."""'),
         ("serpens/artefacts.py", '"""Mean of the training rows (of days since 1970 for a time)."""', '"""Mean."""'),
         ("serpens/config.py", "Smallest value that can be right", "Least value that can be right"),
@@ -91,6 +91,14 @@ def test_what_means_the_same_is_the_same(workflow, name, before, after):
 )  # fmt: skip
 def test_an_edit_reruns_what_reaches_it(workflow, name, before, after, expected):
     assert rerun(workflow, name, before, after) == set(expected.split())
+
+
+def test_what_other_processes_run_counts_and_what_supervises_them_does_not():
+    trained, evaluated = code("train").definitions, code("evaluate").definitions
+    joined = {"serpens.processes.join", "serpens.gradients.BatchGradient", "serpens.batchnorm._OverProcesses"}
+    assert joined <= trained.keys()
+    assert not joined & evaluated.keys()
+    assert not [name for name in trained if name.startswith(("serpens.companions", "serpens.allocation"))]
 
 
 def test_every_definition_that_is_listed_counts(workflow):

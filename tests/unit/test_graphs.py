@@ -213,13 +213,38 @@ def test_a_batch_is_brought_to_where_the_first_lay(monkeypatch):
         seen.append((x.data_ptr(), x[0, 0].item(), y[0].item(), weight, rate.item()))
 
     whole = graphs.Whole(step, 2, torch.device("cpu"), nullcontext)
+    assert [whole.takes(n_rows) for n_rows in (1, 2)] == [False, True]
     for value in (1.0, 2.0, 3.0):
-        whole(torch.full((2, 3), value), torch.full((2,), value), None, value / 4)
-    whole(torch.full((1, 3), 4.0), torch.full((1,), 4.0), None, 1.0)
+        assert whole.at_rate(value / 4) is whole.rate
+        assert whole(torch.full((2, 3), value), torch.full((2,), value), None)
     done = seen[graphs.WARM_UP_STEPS :]
-    assert len({place for place, *_ in done[:3]}) == 1
-    assert done[3][0] != done[0][0]
-    assert [tuple(rest) for _, *rest in done] == [(v, v, None, v / 4) for v in (1.0, 2.0, 3.0, 4.0)]
+    assert len({place for place, *_ in done}) == 1
+    assert [tuple(rest) for _, *rest in done] == [(v, v, None, v / 4) for v in (1.0, 2.0, 3.0)]
+
+
+def test_a_step_that_does_not_fit_the_memory_is_done_in_passes(monkeypatch, recording, caplog):
+    """Nothing of what was tried remains: the bits are those of a training that never tried."""
+    whole, backpropagation = fit("mlp", optimizer="sgd"), dense.Backpropagation.outputs
+    limit = SIZE // 2
+
+    def outputs(self, x):
+        if len(x) > limit:
+            raise torch.OutOfMemoryError
+        return backpropagation(self, x)
+
+    def forward(self, x):
+        if self.training and len(x) > limit:
+            raise torch.OutOfMemoryError
+        return self.output(self.blocks(x))
+
+    monkeypatch.setattr(dense.Backpropagation, "outputs", outputs)
+    monkeypatch.setattr(mlp.MLP, "forward", forward)
+    tried = fit("mlp", optimizer="sgd")
+    assert f"batches are done in passes of {limit} rows" in caplog.text
+    assert len(recording) == 1
+    monkeypatch.setattr(graphs, "possible", lambda device: False)
+    assert fit("mlp", optimizer="sgd") == tried
+    assert tried[1] == pytest.approx(whole[1], rel=1e-5)
 
 
 def test_a_network_of_the_users_is_never_recorded(recording):

@@ -36,5 +36,7 @@ rule train:
         checkpoint_seconds=lambda w: PROJECT.studies[
             w.study
         ].resources.checkpoint_seconds,
+        processes=lambda w: PROJECT.studies[w.study].resources.processes or 1,
+        nodes=lambda w: PROJECT.studies[w.study].resources.nodes,
     script:
         "../scripts/train.py"

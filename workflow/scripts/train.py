@@ -1,8 +1,9 @@
 """Train one model on one split."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from serpens import io, stages
+from serpens import allocation, io, stages
 from serpens.artefacts import Schema
 from serpens.checkpoints import KEY_DIGITS, Checkpoints
 from serpens.devices import leased
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 with script_run(snakemake) as run:
     schema = Schema.read(snakemake.input.schema)
     train, validation = (io.read_columns(snakemake.input[part]) for part in ("train", "validation"))
-    gpus = run.hold(leased(snakemake.resources.gpu))
+    nodes = allocation.nodes(snakemake.params.nodes)
+    gpus = run.hold(leased(snakemake.resources.gpu // nodes))
     meter = run.hold(Meter(gpus))
     checkpoints = run.hold(
         Checkpoints(
@@ -27,10 +29,18 @@ with script_run(snakemake) as run:
         )
     )
     fitted = stages.train(
-        run.settings, schema, train, validation, gpus=snakemake.resources.gpu, checkpoints=checkpoints
+        run.settings,
+        schema,
+        train,
+        validation,
+        gpus=snakemake.resources.gpu,
+        processes=snakemake.params.processes,
+        nodes=nodes,
+        threads=snakemake.threads,
+        checkpoints=checkpoints,
     )
     io.write_arrays(snakemake.output.weights, fitted.model.state())
     io.write_columns(snakemake.output.history, fitted.history)
     stages.describe(run.settings, schema, fitted).write(snakemake.output.description)
     earlier = checkpoints.earlier
-    run.facts.update(device=fitted.device, gpus=gpus, gpu_usage=meter.usage(earlier), earlier=earlier)
+    run.facts.update(asdict(fitted.how), gpus=gpus, gpu_usage=meter.usage(earlier), earlier=earlier)

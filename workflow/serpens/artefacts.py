@@ -374,6 +374,12 @@ class Record(Artefact):
     """The devices that the training held, by their UUID or as the scheduler named them."""
     gpu_usage: GpuUsage | None = None
     """What it took of them; null where it held none."""
+    processes: int = 1
+    """How many trained a model together."""
+    nodes: int = 1
+    """How many machines they were on."""
+    micro_batch: int | None = None
+    """Most rows that the memory of a device held at once, where it did not hold a whole batch of the training."""
 
 
 class MadeFrom(Artefact):

@@ -321,12 +321,22 @@ def read(path: Path) -> State:
     DamagedError
         If it cannot be read, or its bytes are not those that were written.
     """
-    from safetensors.torch import load
-
     try:
-        content = path.read_bytes()
+        return unpack(path.read_bytes())
     except OSError as error:
         raise DamagedError(error.strerror) from error
+
+
+def unpack(content: bytes) -> State:
+    """Return the state that became these bytes.
+
+    Raises
+    ------
+    DamagedError
+        If they are not those that it became.
+    """
+    from safetensors.torch import load
+
     digest, payload = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
     if hashlib.sha256(payload).digest() != digest:
         raise DamagedError(f"its {len(content)} bytes do not have the sha256 that they were written with")

@@ -33,6 +33,8 @@ OUTSIDE = frozenset(
         "configtypes",
         "modelconfig",
         "errors",
+        "allocation",
+        "companions",
         "families",
         "provenance",
         "codedigest",

@@ -54,3 +54,25 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.X)
+
+
+@dataclass(frozen=True)
+class How:
+    """How a model was trained.
+
+    Attributes
+    ----------
+    device
+        ``cpu`` or ``cuda``.
+    processes
+        How many trained it together, each on a device of its own if it is no CPU.
+    nodes
+        How many machines they were on.
+    micro_batch
+        Most rows that the memory of a device held at once; None where it held whole batches.
+    """
+
+    device: str = "cpu"
+    processes: int = 1
+    nodes: int = 1
+    micro_batch: int | None = None

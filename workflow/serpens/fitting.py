@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from serpens.data import Examples, Problem
+from serpens.data import Examples, How, Problem
 from serpens.families import FAMILIES, networks
 
 if TYPE_CHECKING:
@@ -46,14 +46,14 @@ class Fitted:
         ``epoch``, ``train_loss``, ``validation_loss``, ``learning_rate``; empty arrays for a model without epochs.
     architecture
         What :func:`restore` needs beside the state; plain JSON.
-    device
-        Where it was trained.
+    how
+        Where it was trained, and by how many.
     """
 
     model: Predictor
     history: dict[str, NDArray[Any]]
     architecture: dict[str, Any]
-    device: str
+    how: How
 
 
 def fit(
@@ -66,6 +66,9 @@ def fit(
     training: Mapping[str, Any],
     seed: int,
     gpus: int = 0,
+    processes: int = 1,
+    nodes: int = 1,
+    threads: int = 1,
     progress: Callable[[int, int, float, float], None] | None = None,
     checkpoints: "Checkpoints | None" = None,
 ) -> Fitted:
@@ -78,7 +81,13 @@ def fit(
     training
         Settings of the training loop; only networks have one.
     gpus
-        GPUs that the job was given; 0 trains on the CPU.
+        GPUs that the job was given, which train a network together; 0 trains on the CPU.
+    processes
+        Processes that train a network together on the CPU.
+    nodes
+        Machines that processes or GPUs are on, in equal numbers.
+    threads
+        CPU cores that processes share.
     progress
         Called with epoch, most epochs, training and validation loss.
     checkpoints
@@ -89,8 +98,8 @@ def fit(
     if not FAMILIES[family].network:
         model: Predictor = module.Estimator(problem, **settings)
         model.fit(train, validation)  # type: ignore[attr-defined]
-        return Fitted(model, _no_epochs(), architecture, "cpu")
-    network, history, device = networks().fit(
+        return Fitted(model, _no_epochs(), architecture, How())
+    network, history, how = networks().fit(
         module.build,
         settings,
         problem,
@@ -99,10 +108,13 @@ def fit(
         training=training,
         seed=seed,
         gpus=gpus,
+        processes=processes,
+        nodes=nodes,
+        threads=threads,
         progress=progress,
         checkpoints=checkpoints,
     )
-    return Fitted(network, history, architecture, device)
+    return Fitted(network, history, architecture, how)
 
 
 def restore(architecture: Mapping[str, Any], state: dict[str, NDArray[Any]]) -> Predictor:

@@ -30,7 +30,7 @@ class Whole:
 
     The first such batch is used up in trial steps, which are then undone: so every full batch, also after a resume, is
     a launch of the same graph. A graph reads and writes the memory that it was recorded with, so a batch is brought to
-    where the first one lay. Smaller batches are done one operation after the other.
+    where the first one lay.
 
     Parameters
     ----------
@@ -40,48 +40,65 @@ class Whole:
         Rows of a batch that is launched as one.
     undone
         A context that takes back what is done in it to all that a step depends on.
+
+    Attributes
+    ----------
+    possible
+        Whether the GPU can do it: not what it cannot record, nor what its memory does not hold.
     """
 
     def __init__(
         self, step: Step, n_rows: int, device: torch.device, undone: Callable[[], AbstractContextManager[None]]
     ):
         self.step, self.n_rows, self.undone = step, n_rows, undone
+        self.possible = True
         self.rate = torch.zeros((), device=device)
         self._rate = 0.0
         self._place: list[Tensor] = []
         self._launch: Callable[[], None] | None = None
-        self._refused = False
 
-    def __call__(self, x: Tensor, y: Tensor, weight: Tensor | None, rate: float) -> None:
-        """Do a step."""
+    def takes(self, n_rows: int) -> bool:
+        """Return whether a batch of so many rows can be launched as one, as far as that is known."""
+        return self.possible and n_rows == self.n_rows
+
+    def at_rate(self, rate: float) -> Tensor:
+        """Set the learning rate of what comes next; return it as it is on the device."""
         if rate != self._rate:
             self.rate.fill_(rate)
             self._rate = rate
-        if len(x) != self.n_rows or self._refused:
-            self.step(x, y, weight, self.rate)
-            return
+        return self.rate
+
+    def __call__(self, x: Tensor, y: Tensor, weight: Tensor | None) -> bool:
+        """Do a step; return whether it was possible. If not, nothing is done."""
         batch = [x, y] if weight is None else [x, y, weight]
         if self._launch is None:
             self._place = batch
-            self._record()
+            self._launch = self._recorded()
+        if self._launch is None:
+            self.possible = False
+            return False
         for place, given in zip(self._place, batch, strict=True):
             if place is not given:
                 place.copy_(given)
-        (self._launch or self._one_by_one)()
+        self._launch()
+        return True
 
     def _one_by_one(self) -> None:
         x, y, *weight = self._place
         self.step(x, y, weight[0] if weight else None, self.rate)
 
-    def _record(self) -> None:
-        with self.undone():
-            for _ in range(WARM_UP_STEPS):
-                self._one_by_one()
+    def _recorded(self) -> Callable[[], None] | None:
         try:
-            self._launch = recorded(self._one_by_one)
+            with self.undone():
+                for _ in range(WARM_UP_STEPS):
+                    self._one_by_one()
+        except torch.OutOfMemoryError:  # the batch has to be done in passes
+            return None
+        try:
+            return recorded(self._one_by_one)
         except RuntimeError as err:
-            self._refused = True
             logger.warning("steps are launched one operation after the other: the GPU cannot record them (%s)", err)
+            return None
 
 
 def recorded(work: Callable[[], None]) -> Callable[[], None]:

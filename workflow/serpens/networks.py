@@ -1,6 +1,7 @@
 """PyTorch networks as predictors: trained, stored, restored. Loaded by name, and torch with it, for networks alone."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from serpens import training as loop
-from serpens.data import Examples, Problem
+from serpens.data import Examples, How, Problem
+from serpens.parts import Team
 
 if TYPE_CHECKING:
     from serpens.checkpoints import Checkpoints
@@ -57,25 +59,33 @@ def fit(
     training: Mapping[str, Any],
     seed: int,
     gpus: int,
+    processes: int,
+    nodes: int,
+    threads: int,
     progress: loop.Progress | None,
     checkpoints: "Checkpoints | None",
-) -> tuple[Network, dict[str, NDArray[Any]], str]:
-    """Train ``build(problem, **settings)``; return it, its history and the device, as :func:`serpens.fitting.fit`."""
+) -> tuple[Network, dict[str, NDArray[Any]], How]:
+    """Train ``build(problem, **settings)``; return it, its history and how, as :func:`serpens.fitting.fit`."""
     device = loop.choose_device(gpus)
     if checkpoints is not None:
         checkpoints.open()
-    network, history = loop.fit_network(
-        build,
-        problem,
-        settings,
-        train,
-        validation,
-        training=training,
-        seed=seed,
-        device=device,
-        progress=progress,
-        checkpoints=checkpoints,
-    )
+    arguments = build, problem, settings, train, validation
+    options: dict[str, Any] = {"training": training, "seed": seed, "device": device}
+    size = {"cpu": max(processes, nodes), "cuda": gpus}.get(device, 1)
+    with _team(*arguments, **options, size=size, nodes=nodes, threads=threads) as team:
+        network, history = loop.fit_network(
+            *arguments, **options, progress=progress, checkpoints=checkpoints, team=team
+        )
     if checkpoints is not None:
         checkpoints.check()
-    return Network(network, problem), history.columns(), device
+    how = How(device, team.size, nodes if team.size > 1 else 1, team.micro_batch)
+    return Network(network, problem), history.columns(), how
+
+
+def _team(*arguments: Any, size: int, **options: Any) -> AbstractContextManager[Team]:
+    """Return who trains: this process alone, or with others that it starts."""
+    if size == 1:
+        return nullcontext(Team())
+    from serpens.processes import together
+
+    return together(*arguments, size=size, **options)

@@ -5,7 +5,7 @@ called as functions: constructing an optimiser object would import the compiler,
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -17,6 +17,8 @@ from torch.optim.sgd import sgd
 
 BETAS = (0.9, 0.999)
 ADAM_EPSILON = 1e-8
+# Numbers that are remembered of each parameter.
+N_SLOTS = {"sgd": 1, "adam": 2, "adamw": 2, "adadelta": 2}
 ADADELTA_RHO, ADADELTA_EPSILON = 0.9, 1e-6
 # On a GPU each parameter starts at a multiple of 256 bytes, as if it had memory of its own: from odd addresses matrix
 # units cannot read.
@@ -27,17 +29,51 @@ WARM_UP, START_DIVISOR, END_DIVISOR = 0.3, 25.0, 1e4
 
 
 class Flat:
-    """A network's parameters and gradients as two flat vectors that share memory with it."""
+    """A network's parameters and gradients as two flat vectors that share memory with it.
+
+    Attributes
+    ----------
+    vectors
+        Lists of one, which a network whose parameters are dealt out has more of.
+    summed
+        The gradient and, at its end, room for the loss: what processes that train together add up.
+    """
+
+    vectors: list[Tensor]
 
     def __init__(self, network: nn.Module) -> None:
         parameters = [p for p in network.parameters() if p.requires_grad]
         grain = _grain(parameters[0].device)
         starts = list(accumulate((grain * math.ceil(p.numel() / grain) for p in parameters), initial=0))
         self.vector = parameters[0].detach().new_zeros(starts[-1])
-        self.gradient = torch.zeros_like(self.vector)
+        self.summed = self.vector.new_zeros(len(self.vector) + 1)
+        self.gradient, self.loss = self.summed[:-1], self.summed[-1]
+        self.vectors = [self.vector]
         for p, start in zip(parameters, starts, strict=False):
             values, gradient = (_part(vector, start, p) for vector in (self.vector, self.gradient))
             p.data, p.grad = values.copy_(p.detach()), gradient
+
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+        return self.vectors[0].device
+
+    @property
+    def gradients(self) -> list[Tensor]:
+        """The gradient of each of ``vectors``."""
+        return [self.gradient]
+
+    def zero(self) -> None:
+        """Forget the gradient."""
+        self.gradient.zero_()
+
+    def joined(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Return tensors that are as ``vectors`` are in one vector."""
+        return tensors[0]
+
+    def dealt(self, vector: Tensor) -> list[Tensor]:
+        """Return one vector as ``vectors`` are."""
+        return [vector]
 
 
 def _grain(device: torch.device) -> int:
@@ -68,44 +104,46 @@ class Optimizer:
     def __init__(self, name: str, flat: Flat, *, weight_decay: float, momentum: float) -> None:
         self.name, self.flat, self.weight_decay, self.momentum = name, flat, weight_decay, momentum
         # where the parameters are: a fused step on a GPU reads it there
-        self.steps = torch.zeros((), device=flat.vector.device)
-        self.slots = [torch.zeros_like(flat.vector) for _ in range(1 if name == "sgd" else 2)]
+        self.steps = [torch.zeros((), device=flat.device) for _ in flat.vectors]
+        self.slots = [[torch.zeros_like(vector) for vector in flat.vectors] for _ in range(N_SLOTS[name])]
 
     def step(self, learning_rate: float | Tensor) -> None:
         """Move the parameters against the gradient, by a rate that is a number, or on a GPU lies there."""
-        p, g, decay = [self.flat.vector], [self.flat.gradient], self.weight_decay
+        p, g, decay = self.flat.vectors, self.flat.gradients, self.weight_decay
         rate: Any = learning_rate  # a tensor too, which torch's annotations do not always say
         if self.name == "sgd":
             sgd(
-                p, g, [self.slots[0]], lr=rate, momentum=self.momentum, dampening=0.0, weight_decay=decay,
+                p, g, [*self.slots[0]], lr=rate, momentum=self.momentum, dampening=0.0, weight_decay=decay,
                 nesterov=False, maximize=False, foreach=False, fused=True,
             )  # fmt: skip
         elif self.name == "adadelta":
             on_gpu = self._on_gpu  # where torch would else fetch the rate from the device in each step
             adadelta(
-                p, g, [self.slots[0]], [self.slots[1]], [self.steps], lr=rate, rho=ADADELTA_RHO,
+                p, g, self.slots[0], self.slots[1], self.steps, lr=rate, rho=ADADELTA_RHO,
                 eps=ADADELTA_EPSILON, weight_decay=decay, maximize=False, foreach=on_gpu, capturable=on_gpu,
             )  # fmt: skip
         else:
             adam(
-                p, g, [self.slots[0]], [self.slots[1]], [], [self.steps], amsgrad=False, beta1=BETAS[0],
+                p, g, self.slots[0], self.slots[1], [], self.steps, amsgrad=False, beta1=BETAS[0],
                 beta2=BETAS[1], lr=rate, weight_decay=decay, eps=ADAM_EPSILON, maximize=False,
                 foreach=False, fused=True, decoupled_weight_decay=self.name == "adamw",
             )  # fmt: skip
 
     @property
     def _on_gpu(self) -> bool:
-        return self.flat.vector.is_cuda
+        return self.flat.device.type == "cuda"
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return what a resumed run needs."""
-        return {"steps": self.steps} | {f"slot_{i}": slot for i, slot in enumerate(self.slots)}
+        return {"steps": self.steps[0]} | {f"slot_{i}": self.flat.joined(slot) for i, slot in enumerate(self.slots)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state."""
-        self.steps.copy_(state["steps"])
+        for steps in self.steps:
+            steps.copy_(state["steps"])
         for i, slot in enumerate(self.slots):
-            slot.copy_(state[f"slot_{i}"])
+            for own, saved in zip(slot, self.flat.dealt(state[f"slot_{i}"]), strict=True):
+                own.copy_(saved)
 
 
 def learning_rate_at(step: int, n_steps: int, *, peak: float, schedule: str) -> float:

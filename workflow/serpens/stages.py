@@ -148,6 +148,9 @@ def train(
     validation_rows: Columns,
     *,
     gpus: int,
+    processes: int = 1,
+    nodes: int = 1,
+    threads: int = 1,
     checkpoints: "Checkpoints | None" = None,
 ) -> "Fitted":
     """Train one model; validation rows decide when to stop, and among a family's own settings."""
@@ -164,6 +167,9 @@ def train(
         seed=settings["seed"],
         progress=fitting.EpochLog(logger),
         gpus=gpus,
+        processes=processes,
+        nodes=nodes,
+        threads=threads,
         checkpoints=checkpoints,
     )
 

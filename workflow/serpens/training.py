@@ -17,20 +17,20 @@ from serpens import compilation, determinism, devices, graphs, losses, placement
 from serpens.config import Task
 from serpens.data import Examples, Problem
 from serpens.errors import DataError, EnvironmentFaultError
+from serpens.gradients import BatchGradient, Differentiate, outputs
 from serpens.optimizers import Flat, Optimizer, learning_rate_at
+from serpens.parts import PREDICT_ROWS, Team
 from serpens.placement import Placed
-from serpens.trainingstate import Best, History, TrainingState, name_of, own_chance
+from serpens.trainingstate import Best, History, TrainingState, is_ours, name_of, own_chance
 
 if TYPE_CHECKING:
-    from serpens.checkpoints import Checkpoints
+    from serpens.checkpoints import Checkpoints, State
     from serpens.models.dense import Backpropagation
 
 logger = logging.getLogger(__name__)
 
-# Rows in one pass when nothing is learned.
-PREDICT_ROWS = 8192
-
 Progress = Callable[[int, int, float, float], None]
+Forward = Callable[[Tensor], Tensor]
 
 
 def fit_network(
@@ -45,6 +45,7 @@ def fit_network(
     device: str = "cpu",
     progress: Progress | None = None,
     checkpoints: "Checkpoints | None" = None,
+    team: Team | None = None,
 ) -> tuple[nn.Module, History]:
     """Train a network and return it as it was in its best epoch, with the history of all.
 
@@ -60,6 +61,8 @@ def fit_network(
         Fixes initial weights, order of batches, dropout and augmentation.
     checkpoints
         Where an earlier attempt left off, and what keeps the state of this one, already open.
+    team
+        The processes that train together; without it this one is alone.
 
     Raises
     ------
@@ -74,26 +77,23 @@ def fit_network(
     computed_in = precision.chosen(training["precision"], where)
     if where.type != "cpu":
         logger.info("training on %s in %s", name_of(where), computed_in)
+    team = team or Team()
     with ExitStack() as scope:
         scope.enter_context(own_chance(seed, where))
         scope.enter_context(determinism.deterministic(where, wanted=training["deterministic"]))
         scope.enter_context(compilation.compiling(wanted=training["compile"]))
         scope.enter_context(precision.rounding(computed_in, where))
         scope.enter_context(graphs.own_stream(where))
-        network = build(problem, **settings).to(where)
+        network = build(problem, **settings)
         if is_ours(network):
             precision.lay_out(network, computed_in, where)
+        network = team.joined(network, where, training["optimizer"])
         # batches have a generator of their own: a model with more dropout sees the same batches
         order = torch.Generator().manual_seed(seed)
-        return _train(network, computed_in, problem, train, validation, training, order, progress, checkpoints)
-
-
-def is_ours(network: nn.Module) -> bool:
-    """Return whether a network is of a family of Serpens: then it is known what its forward pass does, and how.
-
-    The user's own, derived from ours or not, may pass each batch forward in another way.
-    """
-    return type(network).__module__.startswith("serpens.")
+        trained, history = _train(
+            network, computed_in, problem, train, validation, training, order, progress, checkpoints, team
+        )
+        return team.left(trained, lambda: build(problem, **settings)), history
 
 
 def _train(
@@ -106,15 +106,19 @@ def _train(
     order: torch.Generator,
     progress: Progress | None,
     checkpoints: "Checkpoints | None",
+    team: Team,
 ) -> tuple[nn.Module, History]:
-    flat = Flat(network)
-    device = flat.vector.device
+    flat = team.flat(network)
+    device = flat.device
     optimizer = Optimizer(
         training["optimizer"], flat, weight_decay=training["weight_decay"], momentum=training["momentum"]
     )
     loss_of = losses.for_task(problem.task)
-    differentiate = _differentiate(network, problem.task, flat, computed_in, compile=training["compile"])
-    whole_steps = is_ours(network) and graphs.possible(device)
+    passes = compilation.compiled(network) if training["compile"] else network
+    forward = precision.forward(passes, computed_in, device)
+    by_hand = forward is network and device.type in ("cpu", "cuda")
+    at_once = _differentiate(network, forward, problem.task, flat, by_hand=by_hand)
+    whole_steps = team.size == 1 and is_ours(network) and graphs.possible(device)
     placed = placement.place(train, device, same_memory=whole_steps)
     placed_validation = placement.place(validation, device)
     if training["class_weights"] == "balanced" and problem.task == "classification":
@@ -128,31 +132,38 @@ def _train(
         peak=training["learning_rate"],
         schedule=training["schedule"],
     )
-    now = TrainingState(network, optimizer, order, n_batches, total=torch.zeros((), device=device))
-    if checkpoints is not None:
-        _go_on(now, checkpoints)
+    now = TrainingState(network, optimizer, order, n_batches, total=torch.zeros((), device=device), team=team)
+    gradient = BatchGradient(network, forward, loss_of, flat, at_once, placed.take, placed.weight, now)
+    _go_on(now, checkpoints)
 
     def step(x: Tensor, y: Tensor, weight: Tensor | None, rate: float | Tensor) -> None:
-        loss = differentiate(x, y, weight)
+        loss = at_once(x, y, weight)
         optimizer.step(rate)
         now.total += loss * len(x)
 
-    do = graphs.Whole(step, min(size, n), device, now.undone) if whole_steps else step
+    # passes of a batch that the memory does not hold are none
+    whole = graphs.Whole(step, min(size, n), device, now.undone) if whole_steps and not team.micro_batch else None
     while now.epoch <= max_epochs:
         network.train()
         shuffled = placed.order(now.shuffle(n))
         while now.batch < n_batches:
             rows = shuffled[now.batch * size : (now.batch + 1) * size]
-            do(*placed.take(rows), rate_at(now.step))
+            rate = whole.at_rate(rate_at(now.step)) if whole else rate_at(now.step)
+            if not (whole and whole.takes(len(rows)) and whole(*placed.take(rows))):
+                loss = gradient(rows)
+                optimizer.step(rate)
+                now.total += loss * len(rows)
             now.batch += 1
-            if checkpoints is not None and checkpoints.due():
-                checkpoints.save(now.kept())
+            if team.decided(checkpoints is not None and checkpoints.due()):
+                state = now.kept()
+                if checkpoints is not None:
+                    checkpoints.save(state)
         if device.type == "cuda" and now.epoch < max_epochs:
             now.shuffle_ahead(n)
-        train_loss, rate = float(now.total) / n, rate_at(now.step - 1)
-        validation_loss = _loss(network, loss_of, placed_validation)
-        _check(train_loss, now.epoch, rate)
-        now.history.append(now.epoch, train_loss, validation_loss, rate)
+        train_loss, last_rate = float(now.total) / n, rate_at(now.step - 1)
+        validation_loss = _loss(now, loss_of, placed_validation)
+        _check(train_loss, now.epoch, last_rate)
+        now.history.append(now.epoch, train_loss, validation_loss, last_rate)
         if progress is not None:
             progress(now.epoch, max_epochs, train_loss, validation_loss)
         if validation_loss < now.best.loss:
@@ -160,12 +171,9 @@ def _train(
         elif training["schedule"] == "constant" and now.epoch - now.best.epoch >= training["patience"]:
             break
         now.next_epoch()
+    gradient.tell(None)
     network.load_state_dict(now.best.state)
     return network.eval(), now.history
-
-
-# (inputs, y, weight) of a batch -> its loss; leaves the gradient in the flat vector
-Differentiate = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
 @runtime_checkable
@@ -176,20 +184,17 @@ class Differentiated(Protocol):
         """Return what gives the outputs of a batch and the gradients of the parameters, in float32."""
 
 
-def _differentiate(network: nn.Module, task: Task, flat: Flat, computed_in: str, *, compile: bool) -> Differentiate:
+def _differentiate(network: nn.Module, forward: Forward, task: Task, flat: Flat, *, by_hand: bool) -> Differentiate:
     """Return what a step needs: by a network of ours that knows its derivative, else by autograd."""
-    device = flat.vector.device
-    by_hand = computed_in != "bfloat16" and not compile and device.type in ("cpu", "cuda")
     if by_hand and is_ours(network) and isinstance(network, Differentiated):
         return _by_hand(network.backpropagation(), task)
-    passes = compilation.compiled(network) if compile else network
-    return _by_autograd(precision.forward(passes, computed_in, device), losses.for_task(task), flat)
+    return _by_autograd(forward, losses.for_task(task), flat)
 
 
-def _by_autograd(forward: Callable[[Tensor], Tensor], loss_of: losses.Loss, flat: Flat) -> Differentiate:
+def _by_autograd(forward: Forward, loss_of: losses.Loss, flat: Flat) -> Differentiate:
     def differentiate(x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
         loss = loss_of(forward(x), y, weight)
-        flat.gradient.zero_()
+        flat.zero()
         torch.autograd.backward(loss)
         return loss.detach()
 
@@ -207,25 +212,33 @@ def _by_hand(backpropagation: "Backpropagation", task: Task) -> Differentiate:
     return differentiate
 
 
-def _go_on(now: TrainingState, checkpoints: "Checkpoints") -> None:
+def _go_on(now: TrainingState, checkpoints: "Checkpoints | None") -> None:
     """Take up a training where an earlier attempt left it."""
-    state = checkpoints.latest()
-    if state is None:
-        return
-    made_on, here = state.facts["device"], name_of(now.device)
-    if made_on != here:
-        checkpoints.discard(f"they were made on {made_on}, this is {here}, and the two round differently")
+    state = None if checkpoints is None else _usable(now, checkpoints)
+    agreed = now.team.agreed(state, now)
+    if agreed is None:
         return
     try:
-        now.restore(state)
+        now.restore(agreed)
     except (KeyError, RuntimeError) as err:
+        where = "" if checkpoints is None else f" in {checkpoints.folder}"
         msg = (
-            f"the checkpoint in {checkpoints.folder} must fit the network, and does not ({err}): something that the "
-            "network is made of changed without the workflow seeing it. The checkpoint is removed: run again to start "
-            "anew"
+            f"the checkpoint{where} must fit the network, and does not ({err}): something that the network is made of "
+            "changed without the workflow seeing it. The checkpoint is removed: run again to start anew"
         )
         raise DataError(msg) from err
-    logger.info("going on in epoch %d after step %d", now.epoch, now.step)
+    if state is not None:
+        logger.info("going on in epoch %d after step %d", now.epoch, now.step)
+
+
+def _usable(now: TrainingState, checkpoints: "Checkpoints") -> "State | None":
+    """Return the last state if it leads to the bits that this attempt would come to."""
+    state = checkpoints.latest()
+    if state is not None and state.facts["devices"] != now.devices:
+        made_on = state.facts["devices"]
+        checkpoints.discard(f"they were made on {made_on}, this is {now.devices}, and the two round differently")
+        return None
+    return state
 
 
 def predict(network: nn.Module, X: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -237,12 +250,20 @@ def predict(network: nn.Module, X: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray(torch.cat(parts).numpy().astype(np.float64))
 
 
-def _loss(network: nn.Module, loss_of: losses.Loss, placed: Placed) -> float:
+def _loss(now: TrainingState, loss_of: losses.Loss, placed: Placed) -> float:
     """Return the loss that chooses the epoch: of the network as it will be used, which is never in bfloat16."""
-    network.eval()
+    now.network.eval()
+    own = now.team.part(len(placed.y))
     with torch.no_grad():
-        outputs = torch.cat([network(part) for part in placed.chunks(PREDICT_ROWS)])
-        return float(loss_of(outputs, placed.y, placed.weight))
+        loss = torch.zeros((), device=now.device)
+        # as many as the others, who may wait for this process
+        passed = outputs(now, placed, None if own.is_whole else own.filled(now.team.size))[: own.n_rows]
+        if own.n_rows:
+            loss = loss_of(passed, placed.y[own.rows], None if placed.weight is None else placed.weight[own.rows])
+        if not own.is_whole:
+            loss = loss * own.share(placed.weight)
+        now.team.add_up(loss)
+        return float(loss)
 
 
 def _check(train_loss: float, epoch: int, rate: float) -> None:

@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from serpens.checkpoints import State
 from serpens.optimizers import Optimizer
+from serpens.parts import Team
 
 # What a module may remember as a plain value: a step count, a temperature.
 PLAIN = (bool, int, float, str, type(None))
@@ -63,6 +64,8 @@ class TrainingState:
         The epoch, counted from 1, and how many of its batches are done.
     total
         Sum of the training loss over the rows of these batches.
+    team
+        Who trains, and how many rows at once.
     """
 
     network: nn.Module
@@ -74,13 +77,23 @@ class TrainingState:
     epoch: int = 1
     batch: int = 0
     total: Tensor = field(default_factory=lambda: torch.zeros(()))
-    _before_shuffle: Tensor = field(default_factory=lambda: torch.zeros(0))
+    team: Team = field(default_factory=Team)
     _ahead: tuple[Tensor, Tensor] | None = None
+    _before_shuffle: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._before_shuffle = self.order.get_state()
 
     @property
     def device(self) -> torch.device:
         """Where the network is."""
-        return self.optimizer.flat.vector.device
+        return self.optimizer.flat.device
+
+    @property
+    def devices(self) -> str:
+        """What must be the same for a training to go on to the same bits: how many of which device add up sums."""
+        name = name_of(self.device)
+        return name if self.team.size == 1 else f"{self.team.size} x {name}"
 
     @property
     def step(self) -> int:
@@ -128,7 +141,9 @@ class TrainingState:
             "loop": {"total": self.total, "before_shuffle": self._before_shuffle},
         }
         facts = {
-            "device": name_of(self.device),
+            "devices": self.devices,
+            "micro_batch": self.team.micro_batch,
+            "rows_at_once": self.team.rows_at_once,
             "epoch": self.epoch,
             "batch": self.batch,
             "history": vars(self.history),
@@ -141,7 +156,7 @@ class TrainingState:
         }
         # copies: safetensors takes no views of one vector
         tensors = {
-            f"{group}/{name}": tensor.detach().to("cpu", copy=True).contiguous()
+            f"{group}/{name}": self.team.whole(tensor.detach()).to("cpu", copy=True).contiguous()
             for group, members in groups.items()
             for name, tensor in members.items()
         }
@@ -156,16 +171,21 @@ class TrainingState:
         facts = state.facts
         with torch.no_grad():
             for name, parameter in self.network.named_parameters():
-                parameter.copy_(groups["parameter"][name])
+                parameter.copy_(self.team.like(groups["parameter"][name].to(self.device), parameter))
         for name, values in facts["plain"].items():
             vars(self.network.get_submodule(name)).update(values)
         for name, tensor in groups.get("memory", {}).items():
             _remember(self.network, name, tensor, self.device)
         self.optimizer.load_state_dict(groups["optimizer"])
-        best = {name: tensor.to(self.device) for name, tensor in groups.get("best", {}).items()}
+        pattern = self.network.state_dict()
+        best = {
+            name: self.team.like(tensor.to(self.device), pattern[name])
+            for name, tensor in groups.get("best", {}).items()
+        }
         self.best = Best(facts["best"]["epoch"], facts["best"]["loss"], best)
         self.history = History(**facts["history"])
         self.epoch, self.batch = facts["epoch"], facts["batch"]
+        self.team.micro_batch, self.team.rows_at_once = facts["micro_batch"], facts["rows_at_once"]
         self.total.copy_(groups["loop"]["total"])
         self.order.set_state(groups["loop"]["before_shuffle"])
         _take_chance(groups["chance"], facts["chance"], self.device)
@@ -176,6 +196,14 @@ def name_of(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return torch.backends.mps.get_name() if device.type == "mps" else device.type
+
+
+def is_ours(network: nn.Module) -> bool:
+    """Return whether a network is of a family of Serpens: then it is known what its forward pass does, and how.
+
+    The user's own, derived from ours or not, may pass each batch forward in another way.
+    """
+    return type(network).__module__.startswith("serpens.")
 
 
 def _is_plain(key: str, value: object) -> bool:
@@ -221,6 +249,24 @@ def _take_chance(tensors: dict[str, Tensor], facts: dict[str, Any], device: torc
     random.setstate((version, tuple(tensors["python"].tolist()), gauss_next))
     if device.type != "cpu":
         torch.get_device_module(device).set_rng_state(tensors["device"], device)
+
+
+def chance_now(network: nn.Module, device: torch.device) -> Callable[[], None]:
+    """Return what takes all chance that a network may draw from back to where it is."""
+    drawn = torch.random.get_rng_state()
+    on_device = None if device.type == "cpu" else torch.get_device_module(device).get_rng_state(device)
+    # networks of ours draw from torch alone; the others' states take long to copy
+    other = None if is_ours(network) else (np.random.get_state(), random.getstate())  # noqa: NPY002
+
+    def rewind() -> None:
+        torch.random.set_rng_state(drawn)
+        if on_device is not None:
+            torch.get_device_module(device).set_rng_state(on_device, device)
+        if other is not None:
+            np.random.set_state(other[0])  # noqa: NPY002
+            random.setstate(other[1])
+
+    return rewind
 
 
 @contextmanager

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from serpens.data import Problem
 from serpens.errors import ConfigurationError
 from serpens.models.mlp import ACTIVATIONS
+from serpens.parts import ByRow
 
 
-class RandomShift(nn.Module):
+class RandomShift(ByRow):
     """Shift each training image by up to ``pixels`` in each direction, filling with its border.
 
     Shape
@@ -27,12 +28,15 @@ class RandomShift(nn.Module):
         if not self.training or not self.pixels:
             return x
         n, channels, height, width = x.shape
-        down, right = torch.randint(0, 2 * self.pixels + 1, (2, n, 1), device=x.device) - self.pixels
+        down, right = (self.drawn(n, lambda n: self._shifts(n, x.device)) - self.pixels).unbind(1)
         rows = _within(down, height)[:, None, :, None]  # (n, 1, height, 1)
         columns = _within(right, width)[:, None, None, :]  # (n, 1, 1, width)
         images = torch.arange(n, device=x.device)[:, None, None, None]
         planes = torch.arange(channels, device=x.device)[None, :, None, None]
         return x[images, planes, rows, columns]
+
+    def _shifts(self, n: int, device: torch.device) -> Tensor:
+        return torch.randint(0, 2 * self.pixels + 1, (2, n, 1), device=device).transpose(0, 1)  # (n, 2, 1)
 
 
 def _within(shift: Tensor, size: int) -> Tensor:
