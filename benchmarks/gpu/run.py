@@ -29,6 +29,8 @@ import exactness  # noqa: E402 - they and the package lie beside
 import resume  # noqa: E402
 import steps  # noqa: E402
 
+from serpens import determinism  # noqa: E402
+
 # What a part is made of: checks by name, each of which takes the seconds that it has and returns figures. What is to be
 # shown of batches that the memory does not hold would be a part of its own.
 Check = Callable[[float], dict[str, Any]]
@@ -69,6 +71,7 @@ def main() -> None:
         print(f"no GPU: torch {torch.__version__} sees none on this machine, and nothing is measured")
         return
     os.chdir(ROOT)  # the studies' files are named from there
+    determinism.fix_workspace()  # the first product may be a contender's
     begun = time.monotonic()
     end = begun + 60 * arguments.minutes
     found: dict[str, Any] = {"machine": described(arguments.device), "quick": arguments.quick}

@@ -24,7 +24,6 @@ from torch import Tensor, nn
 
 from serpens import graphs, precision, training
 from serpens.data import Examples, Problem
-from serpens.errors import EnvironmentFaultError
 from serpens.modelconfig import Training
 from serpens.models import cnn, mlp
 
@@ -111,8 +110,8 @@ def compared(case: Case, most_rounds: int, seconds: float) -> dict[str, Any]:
         try:
             compiled(case, rows)  # the compiler keeps what it made, which later rounds then find
             contenders[COMPILED] = compiled
-        except EnvironmentFaultError as err:
-            failed[COMPILED] = {"failed": str(err)}
+        except Exception as err:  # the others are still worth their time
+            failed[COMPILED] = {"failed": f"{type(err).__name__}: {err}"}
     taken: dict[str, list[float]] = {name: [] for name in contenders}
     begun = time.monotonic()
     for number in range(most_rounds):

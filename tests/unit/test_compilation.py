@@ -1,6 +1,7 @@
 """Networks that torch compiles."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -9,23 +10,24 @@ import pytest
 import torch
 
 from serpens import training
+from serpens.checkpoints import Checkpoints
 from serpens.compilation import compiling
 from serpens.data import Examples, Problem
 from serpens.determinism import deterministic
-from serpens.errors import EnvironmentFaultError
+from serpens.errors import EnvironmentFaultError, TrainingStoppedError
 from serpens.modelconfig import Training
 from serpens.models import cnn
 
 SETTINGS = {"channels": (4,), "width": 8, "activation": "relu", "dropout": 0.0, "augment_shift": 0}
 
 
-def fit(**changes):
+def fit(checkpoints=None, **changes):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(70, 1, 4, 4)).astype(np.float32)
     rows = Examples(X, (X.sum(axis=(1, 2, 3)) > 0).astype(np.int64))
     how = Training(max_epochs=3, batch_size=16, learning_rate=0.01).model_dump() | changes
     problem = Problem("classification", (1, 4, 4), 2)
-    return training.fit_network(cnn.build, problem, SETTINGS, rows, rows, training=how, seed=0)
+    return training.fit_network(cnn.build, problem, SETTINGS, rows, rows, training=how, seed=0, checkpoints=checkpoints)
 
 
 @pytest.mark.slow
@@ -37,6 +39,30 @@ def test_a_compiled_network_learns_the_same_and_has_its_own_names():
     again, repeated = fit(compile=True)
     assert repeated.train_loss == history.train_loss
     assert all(torch.equal(one, other) for one, other in zip(network.parameters(), again.parameters(), strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("steps", [3, 7])
+def test_a_compiled_training_resumes_in_the_same_bits(tmp_path, steps):
+    whole, left = fit(compile=True), [steps]
+    checkpoints = Checkpoints(tmp_path / "kept", "key", every_seconds=1e9)
+
+    def due():
+        left[0] -= 1
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return Checkpoints.due(checkpoints)
+
+    checkpoints.due = due
+    with pytest.raises(TrainingStoppedError), checkpoints:
+        checkpoints.open()
+        fit(checkpoints, compile=True)
+    torch._dynamo.reset()  # as in another process
+    with Checkpoints(tmp_path / "kept", "key") as again:
+        again.open()
+        network, history = fit(again, compile=True)
+    assert history.train_loss == whole[1].train_loss
+    assert all(torch.equal(one, other) for one, other in zip(network.parameters(), whole[0].parameters(), strict=True))
 
 
 # In a process of its own, for torch remembers which compiler it found.

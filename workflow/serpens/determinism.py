@@ -10,7 +10,8 @@ import torch
 
 from serpens.errors import ConfigurationError
 
-# cuBLAS reads it when it starts; with either value its workspace, and so its choice of kernels, is always the same.
+# cuBLAS reads it when it starts, and torch once, at the first product, whether or not determinism is wanted by then.
+# With either value the workspace, and so the choice of kernels, is always the same.
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 CUBLAS_SIZES = (":4096:8", ":16:8")
 # how torch begins to refuse an operation
@@ -28,11 +29,11 @@ def deterministic(device: torch.device, *, wanted: bool) -> Iterator[None]:
     ConfigurationError
         If the network needs an operation that has no such form.
     """
+    if device.type == "cuda":
+        fix_workspace()
     if device.type != "cuda" or not wanted:
         yield
         return
-    if os.environ.get(CUBLAS) not in CUBLAS_SIZES:
-        os.environ[CUBLAS] = CUBLAS_SIZES[0]
     cudnn = torch.backends.cudnn
     memory: Any = torch.utils.deterministic  # a property of a module, which type checkers do not see
     before = cudnn.deterministic, cudnn.benchmark, memory.fill_uninitialized_memory
@@ -57,3 +58,9 @@ def deterministic(device: torch.device, *, wanted: bool) -> Iterator[None]:
     finally:
         cudnn.deterministic, cudnn.benchmark, memory.fill_uninitialized_memory = before
         torch.set_deterministic_debug_mode(mode)
+
+
+def fix_workspace() -> None:
+    """Let cuBLAS, before it starts, have a workspace with which it always computes the same."""
+    if os.environ.get(CUBLAS) not in CUBLAS_SIZES:
+        os.environ[CUBLAS] = CUBLAS_SIZES[0]
