@@ -16,7 +16,7 @@ with script_run(snakemake) as run:
     schema = Schema.read(snakemake.input.schema)
     train, validation = (io.read_columns(snakemake.input[part]) for part in ("train", "validation"))
     gpus = run.hold(leased(snakemake.resources.gpu))
-    meter = run.hold(Meter(gpus))
+    meter = run.hold(Meter(gpus, snakemake.resources.gpu))
     checkpoints = run.hold(
         Checkpoints(
             snakemake.params.checkpoints,
