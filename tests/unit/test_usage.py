@@ -39,7 +39,7 @@ def clock(monkeypatch):
 
 def idle(*uuids):
     """Return a meter that looks at the devices only when it is asked."""
-    return Meter(uuids, every_seconds=3600)
+    return Meter(uuids, len(uuids), every_seconds=3600)
 
 
 def test_amounts_of_attempts_add_up():
@@ -83,7 +83,7 @@ def test_two_devices_add_up_and_the_fullest_counts(nvml):
 
 
 def test_samples_are_taken_while_the_block_runs(nvml):
-    with Meter(["GPU-a"], every_seconds=0.001) as meter:
+    with Meter(["GPU-a"], 1, every_seconds=0.001) as meter:
         nvml.a.memory = 9_000_000_000
         before = nvml.a.asked
         end = time.monotonic() + 30
@@ -182,8 +182,23 @@ def test_a_device_that_the_library_does_not_know_is_not_measured(nvml):
     assert nvml.users == 0
 
 
+def test_what_other_nodes_take_cannot_be_told_here(nvml):
+    with Meter(["GPU-a", "GPU-b"], 4, every_seconds=3600) as meter:
+        nvml.a.energy += 1000
+        nvml.b.energy += 1000
+        taken = meter.usage({})
+    assert (taken["energy_wh"], taken["how"]) == (None, "energy not measured: 2 of 4 GPUs are on other nodes")
+    assert taken["peak_memory_mb"] == 2000.0
+
+
+def test_another_makers_gpu_is_not_measured(nvml):
+    with idle("apple") as meter:
+        assert meter.usage({})["how"] == "not measured: only NVIDIA's devices are asked"
+    assert nvml.users == 0
+
+
 def test_without_a_gpu_nothing_is_asked(monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    with Meter([]) as meter:
+    with Meter([], 1) as meter:
         assert meter.spent() == {}
         assert meter.usage({}) is None

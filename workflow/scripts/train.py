@@ -18,7 +18,7 @@ with script_run(snakemake) as run:
     train, validation = (io.read_columns(snakemake.input[part]) for part in ("train", "validation"))
     nodes = allocation.nodes(snakemake.params.nodes)
     gpus = run.hold(leased(snakemake.resources.gpu // nodes))
-    meter = run.hold(Meter(gpus))
+    meter = run.hold(Meter(gpus, snakemake.resources.gpu))
     checkpoints = run.hold(
         Checkpoints(
             snakemake.params.checkpoints,

@@ -26,6 +26,8 @@ READINGS: dict[str, Callable[[Any, Any], float]] = {
     "power": lambda nvml, gpu: nvml.nvmlDeviceGetPowerUsage(gpu) / 1e3,
     "energy": lambda nvml, gpu: nvml.nvmlDeviceGetTotalEnergyConsumption(gpu) / 1e3,
 }
+# How their UUIDs begin, and those of their parts.
+NVIDIA = ("GPU-", "MIG-")
 INSTALL = "pip install -r requirements/gpu.lock"
 
 
@@ -46,12 +48,15 @@ class Meter:
     ----------
     uuids
         The devices, as :func:`serpens.devices.leased` gives them; without any, nothing is measured.
+    n
+        GPUs of the whole training; what those on other nodes take cannot be told here.
     every_seconds
         Time between two looks at memory, utilisation and power.
     """
 
-    def __init__(self, uuids: Sequence[str], *, every_seconds: float = EVERY_SECONDS) -> None:
+    def __init__(self, uuids: Sequence[str], n: int, *, every_seconds: float = EVERY_SECONDS) -> None:
         self._uuids = uuids
+        self._n = n
         self._every_seconds = every_seconds
         self._nvml: Any = None
         self._gpus: list[_Gpu] = []
@@ -81,6 +86,8 @@ class Meter:
 
     def _open(self) -> str:
         """Find the devices; return what is in the way."""
+        if not all(uuid.startswith(NVIDIA) for uuid in self._uuids):
+            return "only NVIDIA's devices are asked"
         try:
             import pynvml
         except ImportError:
@@ -106,8 +113,7 @@ class Meter:
         with self._turn:
             energies = [gpu.joules()[0] for gpu in self._gpus]
         measured = [energy for energy in energies if energy is not None]
-        whole = bool(energies) and len(measured) == len(energies)
-        return {"gpu_energy_wh": sum(measured) / WATT_HOUR if whole else None}
+        return {"gpu_energy_wh": sum(measured) / WATT_HOUR if len(measured) == self._n else None}
 
     def usage(self, earlier: Amounts) -> dict[str, Any] | None:
         """Return the ``gpu_usage`` of a job's record: see :class:`serpens.artefacts.GpuUsage`.
@@ -124,6 +130,8 @@ class Meter:
                 gpu.look()
             ways = list(dict.fromkeys(gpu.joules()[1] for gpu in self._gpus))
         energy = together(earlier, self.spent())["gpu_energy_wh"]
+        if elsewhere := self._n - len(self._uuids):
+            ways = [f"energy not measured: {elsewhere} of {self._n} GPUs are on other nodes"]
         if earlier and earlier.get("gpu_energy_wh") is None:
             ways = ["energy not measured in an earlier attempt"]
         peaks = [gpu.peak_mb for gpu in self._gpus if gpu.peak_mb is not None]
