@@ -167,8 +167,17 @@ def test_a_network_that_remembers_its_batches_is_refused(odd):
 
 
 def test_what_another_process_cannot_mend_is_raised_here(odd):
-    with pytest.raises(EnvironmentFaultError, match="must hold the network and a pass of one row, and does not"):
+    with pytest.raises(EnvironmentFaultError, match="must hold the network and a pass through it, and does not"):
         fit(odd(fit=0), 2)
+
+
+def test_memory_that_runs_out_where_a_network_is_dealt_out_is_an_error(odd):
+    with pytest.raises(EnvironmentFaultError) as caught:
+        fit(odd(fit=3), 2, free_bytes=1)
+    assert str(caught.value) == (
+        "a batch of 16 rows must fit the memory of this machine, and does not: it cannot be done in passes, since "
+        "others wait for each of its layers. Lower training.batch_size, or train on more GPUs (resources.gpu)"
+    )
 
 
 def test_an_error_of_another_process_is_shown_with_its_place(odd):

@@ -161,7 +161,7 @@ def _remembers(buffers: list[str]) -> str:
 
 def _too_small(device: torch.device) -> str:
     return (
-        f"the memory of {_spelled(device)} must hold the network and a pass of one row, and does not: make the network "
+        f"the memory of {_spelled(device)} must hold the network and a pass through it, and does not: make the network "
         "smaller, or ask for a GPU with more memory (resources.gpu_model)"
     )
 
@@ -176,7 +176,7 @@ def outputs(network: nn.Module, X: Tensor, now: TrainingState) -> Tensor:
         try:
             return torch.cat([network(part) for part in torch.split(X, now.team.rows_at_once)])
         except torch.OutOfMemoryError:
-            if now.team.rows_at_once == 1:
+            if now.team.rows_at_once == 1 or now.team.sharded:  # where others wait for each layer
                 raise EnvironmentFaultError(_too_small(X.device)) from None
         if X.device.type == "cuda":
             torch.cuda.empty_cache()

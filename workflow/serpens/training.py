@@ -232,7 +232,7 @@ def _loss(now: TrainingState, loss_of: losses.Loss, examples: Examples) -> float
     with torch.no_grad():
         loss = torch.zeros((), device=now.device)
         # as many as the others, who may wait for this process
-        passed = outputs(now.network, X if own.is_whole else X[own.filled(now.team.size)], now)[: own.n_rows]
+        passed = outputs(now.network, X[own.filled(now.team.size)], now)[: own.n_rows]
         if own.n_rows:
             loss = loss_of(passed, y[own.rows], None if weight is None else weight[own.rows])
         if not own.is_whole:
