@@ -218,6 +218,15 @@ def test_a_process_that_does_not_come_is_an_error(monkeypatch, odd):
     )
 
 
+@pytest.mark.parametrize(("threads", "each"), [(7, 2), (2, 1)])
+def test_cores_are_shared(monkeypatch, threads, each):
+    given = []
+    monkeypatch.setattr(processes, "_command", lambda place: given.append(place) or ["false"])
+    with pytest.raises(EnvironmentFaultError), processes._led(3, 1, threads, "cpu", None):
+        pass
+    assert [(place.number, place.local, place.threads) for place in given] == [(1, 1, each), (2, 2, each)]
+
+
 def test_processes_that_do_not_find_each_other_are_an_error(monkeypatch, odd):
     monkeypatch.setattr(processes, "_command", lambda place: ["sleep", "60"])
     monkeypatch.setattr(processes, "START_SECONDS", 0.5)
