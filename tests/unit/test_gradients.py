@@ -138,7 +138,7 @@ def test_a_row_that_does_not_fit_is_an_error(memory):
     with pytest.raises(EnvironmentFaultError) as caught:
         fit(LEARNERS["mlp, values"], memory(0))
     assert str(caught.value) == (
-        "the memory of this machine must hold the network and a pass of one row, and does not: make the network "
+        "the memory of this machine must hold the network and a pass through it, and does not: make the network "
         "smaller, or ask for a GPU with more memory (resources.gpu_model)"
     )
 

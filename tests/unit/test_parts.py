@@ -19,6 +19,9 @@ def test_each_row_is_in_one_part_and_in_one_pass(n, size, most):
     assert [row for each in passes for row in range(n)[each.rows]] == list(range(n))
     assert all(0 < each.n_rows <= most and each.of == n for each in passes)
     assert max(part.n_rows for part in dealt) - min(part.n_rows for part in dealt) <= 1
+    filled = [torch.arange(n)[part.filled(size)].tolist() for part in dealt] if n else []
+    assert {len(rows) for rows in filled} <= {dealt[0].n_rows}
+    assert all(rows[: part.n_rows] == list(range(n))[part.rows] for part, rows in zip(dealt, filled, strict=False))
     assert [part.is_whole for part in dealt] == [part.n_rows == n for part in dealt]
 
 

@@ -167,8 +167,17 @@ def test_a_network_that_remembers_its_batches_is_refused(odd):
 
 
 def test_what_another_process_cannot_mend_is_raised_here(odd):
-    with pytest.raises(EnvironmentFaultError, match="must hold the network and a pass of one row, and does not"):
+    with pytest.raises(EnvironmentFaultError, match="must hold the network and a pass through it, and does not"):
         fit(odd(fit=0), 2)
+
+
+def test_memory_that_runs_out_where_a_network_is_dealt_out_is_an_error(odd):
+    with pytest.raises(EnvironmentFaultError) as caught:
+        fit(odd(fit=3), 2, free_bytes=1)
+    assert str(caught.value) == (
+        "a batch of 16 rows must fit the memory of this machine, and does not: it cannot be done in passes, since "
+        "others wait for each of its layers. Lower training.batch_size, or train on more GPUs (resources.gpu)"
+    )
 
 
 def test_an_error_of_another_process_is_shown_with_its_place(odd):
@@ -207,6 +216,15 @@ def test_a_process_that_does_not_come_is_an_error(monkeypatch, odd):
         "process 2 of 2 of this training ended with exit status 3 before the training began: the lines of the log "
         "above this one say why"
     )
+
+
+@pytest.mark.parametrize(("threads", "each"), [(7, 2), (2, 1)])
+def test_cores_are_shared(monkeypatch, threads, each):
+    given = []
+    monkeypatch.setattr(processes, "_command", lambda place: given.append(place) or ["false"])
+    with pytest.raises(EnvironmentFaultError), processes._led(3, 1, threads, "cpu", None):
+        pass
+    assert [(place.number, place.local, place.threads) for place in given] == [(1, 1, each), (2, 2, each)]
 
 
 def test_processes_that_do_not_find_each_other_are_an_error(monkeypatch, odd):

@@ -162,7 +162,7 @@ def _remembers(buffers: list[str]) -> str:
 
 def _too_small(device: torch.device) -> str:
     return (
-        f"the memory of {_spelled(device)} must hold the network and a pass of one row, and does not: make the network "
+        f"the memory of {_spelled(device)} must hold the network and a pass through it, and does not: make the network "
         "smaller, or ask for a GPU with more memory (resources.gpu_model)"
     )
 
@@ -177,7 +177,7 @@ def outputs(now: TrainingState, placed: Placed, rows: Sequence[int] | None = Non
         try:
             return torch.cat([now.network(part) for part in placed.chunks(now.team.rows_at_once, rows)])
         except torch.OutOfMemoryError:
-            if now.team.rows_at_once == 1:
+            if now.team.rows_at_once == 1 or now.team.sharded:  # where others wait for each layer
                 raise EnvironmentFaultError(_too_small(now.device)) from None
         if now.device.type == "cuda":
             torch.cuda.empty_cache()

@@ -64,9 +64,12 @@ class Part(NamedTuple):
         for start in range(self.start, self.stop, most):
             yield Part(start, min(start + most, self.stop), self.of)
 
-    def filled(self, size: int) -> list[int]:
-        """Return the places of the rows and, up to the number that the largest of ``size`` parts has, of the last."""
-        return [min(self.start + i, self.of - 1) for i in range(self.dealt(self.of, 0, size).n_rows)]
+    def filled(self, size: int) -> slice | Tensor:
+        """Return where the rows are and, up to the number that the largest of ``size`` parts has, the last of all."""
+        largest = self.dealt(self.of, 0, size).n_rows
+        if self.n_rows == largest:
+            return self.rows
+        return torch.arange(self.start, self.start + largest).clamp(max=self.of - 1)
 
     def share(self, weight: Tensor | None) -> float | Tensor:
         """Return how much of the batch's weight is the part's, given the weight of each of the batch's rows."""

@@ -307,7 +307,7 @@ def _led(size: int, nodes: int, threads: int, device: str, free_bytes: float | N
 
 def _command(place: Place) -> list[str]:
     program = f"from {join.__module__} import {join.__name__} as run; run()"
-    return [sys.executable, "-c", program, json.dumps(asdict(place))]
+    return [sys.executable, "-P", "-c", program, json.dumps(asdict(place))]
 
 
 def _failures(store: Store, numbers: Iterable[int]) -> dict[int, Failure]:

@@ -257,7 +257,7 @@ def _loss(now: TrainingState, loss_of: losses.Loss, placed: Placed) -> float:
     with torch.no_grad():
         loss = torch.zeros((), device=now.device)
         # as many as the others, who may wait for this process
-        passed = outputs(now, placed, None if own.is_whole else own.filled(now.team.size))[: own.n_rows]
+        passed = outputs(now, placed, None if now.team.size == 1 else own.filled(now.team.size))[: own.n_rows]
         if own.n_rows:
             loss = loss_of(passed, placed.y[own.rows], None if placed.weight is None else placed.weight[own.rows])
         if not own.is_whole:
