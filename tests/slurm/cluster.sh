@@ -7,12 +7,13 @@
 #   spare       gpu1         2      is cancelled
 #   urgent      gpu1         2      (preempts those of gpu and spare)
 #   pair        cpu1, cpu2   -      -
+#   gpus        gpu1, gpu2   2, 1   -
 #
 # Needs root and Debian's packages, which `up` installs. Memory limits are enforced, by polling.
 set -euo pipefail
 LAB=${SERPENS_SLURM:-/var/tmp/serpens-slurm}
 CTLD_PORT=16817 DBD_PORT=16819 SQL_PORT=16806
-declare -A PORTS=([cpu1]=16821 [cpu2]=16822 [gpu1]=16823)
+declare -A PORTS=([cpu1]=16821 [cpu2]=16822 [gpu1]=16823 [gpu2]=16824)
 PACKAGES=(slurm-client slurmctld slurmd slurmdbd munge mariadb-server)
 
 die() { echo "cluster.sh: $*" >&2; exit 1; }
@@ -108,14 +109,17 @@ AccountingStoreFlags=job_comment
 NodeName=cpu1 NodeHostname=$HOST NodeAddr=127.0.0.1 Port=${PORTS[cpu1]} CPUs=4 RealMemory=$memory Feature=fast
 NodeName=cpu2 NodeHostname=$HOST NodeAddr=127.0.0.1 Port=${PORTS[cpu2]} CPUs=4 RealMemory=$memory Feature=fast
 NodeName=gpu1 NodeHostname=$HOST NodeAddr=127.0.0.1 Port=${PORTS[gpu1]} CPUs=4 RealMemory=$memory Feature=fast Gres=gpu:fake:2
+NodeName=gpu2 NodeHostname=$HOST NodeAddr=127.0.0.1 Port=${PORTS[gpu2]} CPUs=4 RealMemory=$memory Gres=gpu:fake:1
 PartitionName=DEFAULT DefMemPerCPU=500 MaxTime=1-00:00:00 DefaultTime=00:10:00 State=UP
 PartitionName=cpu Nodes=cpu1 Default=YES
 PartitionName=gpu Nodes=gpu1 PriorityTier=1 PreemptMode=REQUEUE
 PartitionName=spare Nodes=gpu1 PriorityTier=1 PreemptMode=CANCEL
 PartitionName=urgent Nodes=gpu1 PriorityTier=9 PreemptMode=OFF
 PartitionName=pair Nodes=cpu1,cpu2
+PartitionName=gpus Nodes=gpu1,gpu2
 EOF
   echo "NodeName=gpu1 Name=gpu Type=fake File=$LAB/dev/nvidia[0-1]" >"$LAB/etc/gres.conf"
+  echo "NodeName=gpu2 Name=gpu Type=fake File=$LAB/dev/nvidia0" >>"$LAB/etc/gres.conf"
   echo "CgroupPlugin=cgroup/v1" >"$LAB/etc/cgroup.conf" # unused; keeps slurmd from looking for another
   # the srun within Snakemake's job step looks nowhere else
   mkdir -p /etc/slurm
@@ -212,7 +216,7 @@ up() {
   for name in "${!PORTS[@]}"; do node "$name"; done
   # a node that an earlier, unclean end left down comes back
   for _ in $(seq 20); do are_ready && break; sleep 0.5; done
-  are_ready || scontrol update NodeName=cpu1,cpu2,gpu1 State=RESUME
+  are_ready || scontrol update NodeName=cpu1,cpu2,gpu1,gpu2 State=RESUME
   wait_for 30 "a node" are_ready
   sinfo -N -o '%N %P %t %c %m %G'
 }

@@ -1,7 +1,10 @@
 """A study goes through SLURM as it goes through a workstation: what lands where, and how many at once."""
 
+import json
 from datetime import datetime
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from tests.slurm.conftest import Site
@@ -75,6 +78,30 @@ def test_three_trainings_on_two_gpus(site):
     local.run()
     assert site.results() == Site(local.folder).results()
     assert site.jobs("PENDING", "RUNNING") == []
+
+
+def test_one_model_on_two_nodes(site):
+    """A process on each, which find each other by the job's own step; the result is one process's, but for rounding."""
+    site.write("table.csv", (ROOT / "resources/breast_cancer.csv").read_text())
+    several = STUDY.replace("repeats: 3", "repeats: 1").replace("runtime: 9", "runtime: 9, gpu: 2, nodes: 2")
+    site.write("mine.yaml", several)
+    partitions = ("slurm_account=lab", "slurm_partition=cpu", "gpu_partition=gpus")
+    site.finish(site.start("--default-resources", *partitions))
+    (job,) = (row for row in site.accounting() if "gres/gpu=2" in row["AllocTRES"])
+    assert "node=2" in job["AllocTRES"]
+    record = site.folder / "results/small/records/train/mlp/split-0-repeat-0.json"
+    told = json.loads(record.read_text())
+    assert (told["processes"], told["nodes"]) == (2, 2)
+    alone = Project(site.folder.parent / "alone")
+    alone.folder.mkdir()
+    alone.write("table.csv", (site.folder / "table.csv").read_text())
+    alone.write("mine.yaml", STUDY.replace("repeats: 3", "repeats: 1"))
+    alone.run("results/small/models/mlp/split-0-repeat-0/history.parquet")
+    two, one = (
+        pq.read_table(folder / "results/small/models/mlp/split-0-repeat-0/history.parquet")["train_loss"].to_numpy()
+        for folder in (site.folder, alone.folder)
+    )
+    np.testing.assert_allclose(two[:5], one[:5], rtol=1e-4)
 
 
 @pytest.mark.slow

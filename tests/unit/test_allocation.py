@@ -26,6 +26,7 @@ def test_each_other_node_gets_its_tasks():
     assert words[-2:] == ["python", "x"]
     assert {"--overlap", "--relative=1", "--nodes=2", "--ntasks=8", "--ntasks-per-node=4"} <= set(words)
     assert {"--distribution=block", "--cpus-per-task=2", "--kill-on-bad-exit=1"} <= set(words)
+    assert "--gres=none" in words
     assert not [word for word in words if "gpus" in word or "overcommit" in word]
     few = allocation.on_other_nodes(["x"], nodes=2, tasks=4, threads=0, gpus=0)
     assert "--overcommit" in few

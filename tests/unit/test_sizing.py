@@ -128,7 +128,8 @@ def test_no_more_gpus_are_asked_for_than_there_are():
 def test_several_nodes():
     told = ask(MLP, resources=FOUR_GPUS | {"threads": 16})
     assert (told.gpu, told.gpu_model, told.nodes, told.threads, told.cpus_per_task) == (4, "a100", 2, 16, 8)
-    assert told.tasks is None  # with GPUs the executor takes it for those of each GPU
+    assert (told.tasks, told.tasks_per_gpu, told.mpi) == (2, -1, "srun")
+    assert told.slurm_extra == f"--ntasks-per-node=1 --gpus-per-node={told.gpu // 2}"
     told = ask(MLP, resources={"processes": 6, "nodes": 2})
     assert (told.gpu, told.nodes, told.tasks, told.threads, told.cpus_per_task) == (0, 2, 2, 6, 3)
     assert told.why["threads"] == "one for each of its 6 processes"
@@ -263,7 +264,7 @@ def test_only_what_a_study_needs_is_asked_for():
     assert names("clean", resources=FOUR_GPUS) == set(RESOURCES)
     assert names("train") == {"gpu", *RESOURCES}
     assert names("train", resources={"gpu": 2, "gpu_model": "a100"}) == {"gpu", "gpu_model", *RESOURCES}
-    several = {"nodes", "tasks", "cpus_per_task"}
+    several = {"nodes", "tasks", "tasks_per_gpu", "mpi", "cpus_per_task", "slurm_extra"}
     assert names("train", resources=FOUR_GPUS) == {"gpu", "gpu_model", *RESOURCES, *several}
     assert names("train", resources={"processes": 2, "nodes": 2}) == {"gpu", *RESOURCES, *several}
 

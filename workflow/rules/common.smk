@@ -202,6 +202,8 @@ def asks(rule):
     by_name = {name: asked(rule, name) for name in names}
     if "gpu" in names and "gpu_partition" in profile_resources():
         by_name["slurm_partition"] = partition
+    if "slurm_extra" in names:
+        by_name["slurm_extra"] = extra
     return by_name
 
 
@@ -210,6 +212,16 @@ def partition(w):
     wanted = sizes().ask(Job.of("train", w)).gpu
     name = "gpu_partition" if wanted else "slurm_partition"
     return profile_resources()[name].raw if name in profile_resources() else None
+
+
+def extra(w):
+    """Return what else a training tells sbatch: what the profile says, and what several nodes need."""
+    given = profile_resources()
+    said = given["slurm_extra"].raw if "slurm_extra" in given else None
+    return (
+        " ".join(filter(None, (said, sizes().ask(Job.of("train", w)).slurm_extra)))
+        or None
+    )
 
 
 def profile_resources():

@@ -3,7 +3,8 @@
 import os
 from collections.abc import Mapping, Sequence
 
-JOB = "SLURM_JOB_ID"
+from serpens.slurm import JOB
+
 # What a step says of itself: a step that is started from within it would take it for its own.
 OF_A_STEP = ("SLURM_", "SRUN_", "SBATCH_")
 KEPT = (JOB, "SLURM_CONF")
@@ -36,7 +37,8 @@ def on_other_nodes(command: Sequence[str], *, nodes: int, tasks: int, threads: i
         f"--ntasks-per-node={tasks}",
         "--distribution=block",
         f"--cpus-per-task={threads}" if threads else "--overcommit",
-        *([f"--gpus-per-node={gpus}"] if gpus else []),
+        # without a word a step asks for all GPUs of the job
+        f"--gpus-per-node={gpus}" if gpus else "--gres=none",
         "--kill-on-bad-exit=1",
         *command,
     ]

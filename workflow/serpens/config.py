@@ -20,7 +20,6 @@ from serpens.configtypes import (
     Level,
     LocalPath,
     Name,
-    NotNegative,
     Positive,
     Real,
     Section,
@@ -43,6 +42,7 @@ from serpens.modelconfig import (
     Custom,
     Linear,
     Model,
+    Resources,
     Training,
     TrainingOverrides,
     Trivial,
@@ -255,37 +255,6 @@ class Image(Section):
     """Glob pattern of the columns that hold the pixels, in the order of the table, row by row."""
     shape: Annotated[tuple[Count, ...], Field(min_length=3, max_length=3)]
     """Channels, height and width, in pixels: `[1, 8, 8]`."""
-
-
-class Resources(Section):
-    """What a training job asks for; what is not said is sized from data and model."""
-
-    gpu: Annotated[Whole, Field(ge=0)] | None = None
-    """Number of GPUs, over all nodes; without it one for a network, if the machine has any. 0 trains on the CPU."""
-    gpu_model: Text | None = None
-    """Model of GPU, as the scheduler calls it, such as `a100`."""
-    nodes: Count = 1
-    """Machines that train one model together, each with its part of the GPUs."""
-    processes: Count | None = None
-    """Processes that train one model together on CPUs, over all nodes; on GPUs there is one for each."""
-    threads: Count | None = None
-    """CPU cores, over all nodes."""
-    mem_mb: Count | None = None
-    """Memory of a node, in MB."""
-    disk_mb: Count | None = None
-    """Space for temporary files, in MB."""
-    runtime: Count | None = None
-    """Time limit of the first attempt, in minutes; each further one gets as much more."""
-    checkpoint_seconds: NotNegative = 60.0
-    """Seconds between two checkpoints of a training, from which it goes on when it was killed; more when saving
-    takes over 2 % of them. 0 saves after every step."""
-
-    def contradictions(self) -> Iterator[Contradiction]:  # noqa: D102
-        for key in ("gpu", "processes"):
-            if (count := getattr(self, key)) and count % self.nodes:
-                yield (key, "nodes"), f"must be dealt out evenly to {self.nodes} nodes, found {count}"
-        if self.gpu and self.processes:
-            yield ("processes", "gpu"), "is for CPUs; on GPUs there is one process for each"
 
 
 class Study(Section):

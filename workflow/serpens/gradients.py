@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -171,7 +171,7 @@ def _spelled(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "this machine"
 
 
-def outputs(now: TrainingState, placed: Placed, rows: Sequence[int] | None = None) -> Tensor:
+def outputs(now: TrainingState, placed: Placed, rows: slice | Tensor | None = None) -> Tensor:
     """Return a network's outputs for all rows, or for some, passed as many at once as the memory holds."""
     while True:
         try:

@@ -4,7 +4,7 @@ Either way the same rows come in the same order, and so the same bits.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Protocol
@@ -37,7 +37,7 @@ class Placed(Protocol):
     def take(self, rows: Tensor) -> Batch:
         """Return the rows that a part of the order names."""
 
-    def chunks(self, n_rows: int, rows: Sequence[int] | None = None) -> Iterator[Tensor]:
+    def chunks(self, n_rows: int, rows: slice | Tensor | None = None) -> Iterator[Tensor]:
         """Yield the inputs of all rows in their own order, or of some, ``n_rows`` at a time."""
 
 
@@ -82,7 +82,7 @@ class Resident:
         weight = None if self.weight is None else self._taken("weight", self.weight, rows)
         return self._taken("X", self.X, rows), self._taken("y", self.y, rows), weight
 
-    def chunks(self, n_rows: int, rows: Sequence[int] | None = None) -> Iterator[Tensor]:  # noqa: D102
+    def chunks(self, n_rows: int, rows: slice | Tensor | None = None) -> Iterator[Tensor]:  # noqa: D102
         yield from torch.split(self.X if rows is None else self.X[rows], n_rows)
 
     def _taken(self, name: str, values: Tensor, rows: Tensor) -> Tensor:
@@ -146,6 +146,6 @@ class Streamed:
         rows = rows.to(self.y.device, non_blocking=True)
         return x, self.y.index_select(0, rows), None if self.weight is None else self.weight.index_select(0, rows)
 
-    def chunks(self, n_rows: int, rows: Sequence[int] | None = None) -> Iterator[Tensor]:  # noqa: D102
+    def chunks(self, n_rows: int, rows: slice | Tensor | None = None) -> Iterator[Tensor]:  # noqa: D102
         for part in torch.split(self.X if rows is None else self.X[rows], n_rows):
             yield part.to(self.y.device)

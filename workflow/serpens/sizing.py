@@ -71,7 +71,7 @@ class Ask(NamedTuple):
         Memory of a node and space for files, in MB.
     runtime
         Time limit, in minutes.
-    nodes, tasks, cpus_per_task
+    nodes, cpus_per_task
         For a job on several nodes, as the executor for SLURM reads them; None for a job on one.
     seconds
         What it is expected to take.
@@ -86,10 +86,30 @@ class Ask(NamedTuple):
     disk_mb: int
     runtime: int
     nodes: int | None
-    tasks: int | None
     cpus_per_task: int | None
     seconds: float
     why: dict[str, str]
+
+    @property
+    def tasks(self) -> int | None:
+        """Tasks of a job on several nodes: one on each, which starts what runs there."""
+        return self.nodes
+
+    @property
+    def mpi(self) -> str | None:
+        """What keeps the executor from putting a job on several nodes into a step of one."""
+        return "srun" if self.nodes else None
+
+    @property
+    def tasks_per_gpu(self) -> int | None:
+        """What keeps the executor from taking ``tasks`` for those of each GPU."""
+        return -1 if self.nodes and self.gpu else None
+
+    @property
+    def slurm_extra(self) -> str | None:
+        """What has SLURM deal tasks and GPUs out to the nodes evenly."""
+        gpus = f" --gpus-per-node={self.gpu // self.nodes}" if self.nodes and self.gpu else ""
+        return f"--ntasks-per-node=1{gpus}" if self.nodes else None
 
     def again(self, attempt: int) -> "Ask":
         """Return what an attempt, counted from 1, asks for: each as much more."""
@@ -162,8 +182,7 @@ class Sizes:
             on_a_node=math.ceil((gpu or processes) / nodes),
         )
         if nodes > 1:
-            # with GPUs the executor would take tasks for those of each GPU
-            ask = ask._replace(nodes=nodes, tasks=None if gpu else nodes, cpus_per_task=math.ceil(threads / nodes))
+            ask = ask._replace(nodes=nodes, cpus_per_task=math.ceil(threads / nodes))
         return _by_study(
             study,
             ask._replace(
@@ -223,7 +242,11 @@ def resources(rule: str, project: Project) -> tuple[str, ...]:
         return RESOURCES
     wanted = [study.resources for study in project.studies.values()]
     model = ("gpu_model",) if any(each.gpu_model for each in wanted) else ()
-    several = ("nodes", "tasks", "cpus_per_task") if any(each.nodes > 1 for each in wanted) else ()
+    several = (
+        ("nodes", "tasks", "tasks_per_gpu", "mpi", "cpus_per_task", "slurm_extra")
+        if any(each.nodes > 1 for each in wanted)
+        else ()
+    )
     return ("gpu", *model, *RESOURCES, *several)
 
 
@@ -305,7 +328,6 @@ def _rounded(cost: Cost, last: Last | None, *, at_once: int = 1, on_a_node: int 
         disk_mb=max(LEAST_DISK_MB, _up(MEMORY_MARGIN * cost.disk_mb, MB_STEP)),
         runtime=max(LEAST_MINUTES, _up(START_MINUTES + seconds / 60, MINUTES_STEP)),
         nodes=None,
-        tasks=None,
         cpus_per_task=None,
         seconds=expected,
         why=why,
