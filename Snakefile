@@ -36,6 +36,7 @@ onstart:
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/resources.smk"
 include: "workflow/rules/collect.smk"
 include: "workflow/rules/clean.smk"
 include: "workflow/rules/train.smk"
