@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from types import SimpleNamespace
 
 import pytest
 
@@ -123,10 +122,3 @@ def test_the_account_is_for_sbatch_to_judge_and_the_run_has_its_name_written_dow
     assert plugin.validate_account("lab", None) == "lab"
     plugin.Executor().__post_init__()
     assert (tmp_path / "name").read_text() == "a-name"
-
-
-def test_the_plugin_has_what_is_mended():
-    plugin = pytest.importorskip("snakemake_executor_plugin_slurm")
-    assert SimpleNamespace(**vars(plugin)).query_job_status
-    assert plugin.validate_account
-    assert plugin.Executor.__post_init__
