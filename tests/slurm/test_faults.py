@@ -183,7 +183,8 @@ def test_the_node_fails(site, check):
 
 
 def test_too_little_time(site, check):
-    write(site, pause=0.25, resources=", runtime: 1")
+    # longer than the limit, and the half minute that SLURM may take to see it
+    write(site, pause=0.4, resources=", runtime: 1")
     site.finish()
     assert went_on(site)
     check(site)

@@ -143,7 +143,9 @@ def test_a_training_by_hand_ends_where_autograd_ends(monkeypatch):
     state, history = fit(mlp.build)
     by_autograd = training._by_autograd
     monkeypatch.setattr(
-        training, "_differentiate", lambda net, task, flat, *_, **__: by_autograd(net, losses.for_task(task), flat)
+        training,
+        "_differentiate",
+        lambda _, forward, task, flat, **__: by_autograd(forward, losses.for_task(task), flat),
     )
     other, other_history = fit(mlp.build)
     for name, values in state.items():

@@ -115,6 +115,14 @@ def test_the_scheduler_knows_the_time_limit_better(job, monkeypatch):
         assert 0 <= run.deadline - before - 40 < 1
 
 
+def test_what_a_killed_attempt_left_half_written_is_removed(job, tmp_path):
+    for name in (".out.txt.7.part", ".another.txt.7.part"):
+        (tmp_path / name).write_text("half")
+    with script_run(job):
+        pass
+    assert [path.name for path in tmp_path.glob(".*.part")] == [".another.txt.7.part"]
+
+
 @pytest.mark.parametrize(
     ("error", "refused"),
     [

@@ -89,6 +89,8 @@ def train(said, **resources):
             "settings": json.dumps(said["settings"]),
             "checkpoints": f"results/small/checkpoints/{RUN}",
             "checkpoint_seconds": 60,
+            "processes": 1,
+            "nodes": 1,
         },
         "log": {"log": f"results/small/logs/train/{RUN}.log"},
         "resources": resources,

@@ -26,7 +26,7 @@ def asked(done):
     found = {}
     for job in ANNOUNCED.finditer(done.stdout + done.stderr):
         details = dict(DETAIL.findall(job["details"]))
-        resources = dict(word.split("=") for word in details["resources"].split(", "))
+        resources = dict(word.split("=", 1) for word in details["resources"].split(", "))
         model = re.search(r"model=(\w+)", details.get("wildcards", ""))
         found[model[1] if model else job["rule"]] = {"threads": details.get("threads", "1")} | resources
     found.pop("all", None)
@@ -67,7 +67,8 @@ def test_the_study_decides_and_the_profile_wins(small):
         "runtime": "90",
         "cpus_per_task": "4",
     }
-    assert "tasks" not in mlp
+    assert (mlp["tasks"], mlp["tasks_per_gpu"], mlp["mpi"]) == ("2", "-1", "srun")
+    assert mlp["slurm_extra"] == "--ntasks-per-node=1 --gpus-per-node=2"
     assert (linear["gpu"], linear["mem_mb"], linear["runtime"]) == ("0", "5000", "90")
     assert not {"gpu_model", "nodes"} & set(linear)
     assert found["clean"]["mem_mb"] == "7777"

@@ -5,6 +5,7 @@ Parquet, safetensors and JSON carry no time, host or random part, so the same co
 """
 
 import csv
+import glob
 import hashlib
 import json
 import os
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+# Ends the name of a file that is not whole yet.
+PART = ".part"
+
 PathLike = str | os.PathLike[str]
 
 
@@ -29,12 +33,19 @@ def replacing(path: PathLike) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it into place when the block succeeds."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     try:
         yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep(path: PathLike) -> None:
+    """Remove what writers of a file left beside it that were killed before it was whole."""
+    path = Path(path)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*{PART}"):
+        left.unlink(missing_ok=True)
 
 
 def sha256(path: PathLike) -> str:

@@ -138,6 +138,8 @@ def _write_record(snakemake: "Snakemake", job: Job, origin: provenance.Origin, *
         start=start,
         spent=spent,
     )
+    for path in snakemake.output:
+        io.sweep(path)
     io.write_json(snakemake.output.record, written | job.facts)
 
 
