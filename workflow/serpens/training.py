@@ -141,15 +141,15 @@ def _train(
         optimizer.step(rate)
         now.total += loss * len(x)
 
-    # passes of a batch that the memory does not hold are none
-    whole = graphs.Whole(step, min(size, n), device, now.undone) if whole_steps and not team.micro_batch else None
+    whole = graphs.Whole(step, min(size, n), device, now.undone) if whole_steps else None
     while now.epoch <= max_epochs:
         network.train()
         shuffled = placed.order(now.shuffle(n))
         while now.batch < n_batches:
             rows = shuffled[now.batch * size : (now.batch + 1) * size]
             rate = whole.at_rate(rate_at(now.step)) if whole else rate_at(now.step)
-            if not (whole and whole.takes(len(rows)) and whole(*placed.take(rows))):
+            # a batch that the memory does not hold is done in passes, in a later attempt too
+            if not (whole and not team.micro_batch and whole.takes(len(rows)) and whole(*placed.take(rows))):
                 loss = gradient(rows)
                 optimizer.step(rate)
                 now.total += loss * len(rows)
