@@ -62,7 +62,7 @@ def rerun(workflow, name, before, after):
         ("serpens/parts.py", "PREDICT_ROWS = 8192", "PREDICT_ROWS = (8192)  # rows"),
         ("serpens/artefacts.py", '"""Least number, or first time."""', '"""Least."""'),
         ("serpens/artefacts.py", '"""Mean of the training rows (of days since 1970 for a time)."""', '"""Mean."""'),
-        ("serpens/config.py", "Smallest value that can be right", "Least value that can be right"),
+        ("serpens/columnconfig.py", "Smallest value that can be right", "Least value that can be right"),
         ("serpens/errors.py", "did you mean", "is it"),
         ("serpens/io.py", "def read_rows(", "def unused():\n    return 1\n\n\ndef read_rows("),
         ("scripts/train.py", "if TYPE_CHECKING:", "if TYPE_CHECKING:\n    import nothing_at_all"),

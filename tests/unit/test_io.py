@@ -1,10 +1,12 @@
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from serpens import io
 from serpens.errors import DataError
+from serpens.streams import Stream
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -59,3 +61,15 @@ def test_a_table_without_rows_keeps_its_columns(tmp_path):
     io.write_rows(tmp_path / "a.csv", [], columns=["a", "b"])
     assert (tmp_path / "a.csv").read_text() == "a,b\n"
     assert io.read_rows(tmp_path / "a.csv") == []
+
+
+def test_a_stream_gives_the_same_file_whatever_its_pieces_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(io, "GROUP_CELLS", 20)
+    table = pa.table({"a": range(37), "b": [f"w{i}" for i in range(37)]})
+    for size in (1, 7, 10, 37):
+        pieces = Stream(table.schema, lambda size=size: iter(table.to_batches(max_chunksize=size)))
+        assert io.write_stream(tmp_path / f"{size}.parquet", pieces) == 37
+    assert len({io.sha256(path) for path in tmp_path.glob("*.parquet")}) == 1
+    stream = io.read_stream(tmp_path / "7.parquet", ["b"])
+    assert [len(batch) for batch in stream.batches()] == [10, 10, 10, 7]
+    assert pa.Table.from_batches(stream.batches(), stream.schema) == table.select(["b"])

@@ -31,6 +31,8 @@ OUTSIDE = frozenset(
     for module in (
         "config",
         "configtypes",
+        "dataconfig",
+        "columnconfig",
         "modelconfig",
         "errors",
         "allocation",

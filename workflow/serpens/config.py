@@ -1,9 +1,9 @@
 """The study configuration: every key with its type, range, unit, default and meaning.
 
-With :mod:`serpens.modelconfig` this is the only place where they are written; the JSON Schema and
-``docs/configuration.md`` are made from it. It is imported each time Snakemake plans, so it imports nothing
-heavy, and it opens no file: what the files say is checked in :mod:`serpens.planning`, line numbers and
-spelling in :mod:`serpens.configfile`.
+With :mod:`serpens.dataconfig`, :mod:`serpens.columnconfig` and :mod:`serpens.modelconfig` this is the only
+place where they are written; the JSON Schema and ``docs/configuration.md`` are made from it. It is imported each
+time Snakemake plans, so it imports nothing heavy, and it opens no file: what the files say is checked in
+:mod:`serpens.planning`, line numbers and spelling in :mod:`serpens.configfile`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,28 +11,27 @@ from fnmatch import fnmatchcase
 from itertools import pairwise
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from serpens.columnconfig import Column, ColumnType, Image
 from serpens.configtypes import (
-    Argument,
     Contradiction,
     Count,
     Level,
     LocalPath,
     Name,
     Positive,
-    Real,
     Section,
     Seed,
     Share,
     ShareOrNone,
-    SimulatorName,
     TableFile,
     Text,
     Whole,
     choice,
     or_text,
 )
+from serpens.dataconfig import Data
 from serpens.errors import listed
 from serpens.modelconfig import (
     CNN,
@@ -54,6 +53,7 @@ __all__ = [
     "BoostedTrees",
     "Claim",
     "Column",
+    "ColumnType",
     "Custom",
     "Data",
     "Image",
@@ -81,57 +81,6 @@ ClassMetric = Literal[
     "expected_calibration_error",
 ]
 ValueMetric = Literal["rmse", "mae", "median_absolute_error", "r2"]
-ColumnType = Literal["number", "category", "time", "text", "image"]
-
-
-class Data(Section):
-    """Where the data come from: exactly one of `file` and `simulator`. A bare path means `file`."""
-
-    model_config = or_text("path of a file")
-
-    file: TableFile | None = None
-    """Path of a table: .csv, .tsv (also gzipped: .csv.gz, .tsv.gz) or .parquet."""
-    simulator: SimulatorName | None = None
-    """`qubit`, or your own function as `path.py:function`; further keys here are passed on to it."""
-    rows: Count | None = None
-    """Rows to simulate."""
-    seed: Seed = 0
-    """Where the simulator's chance starts."""
-    arguments: dict[str, Argument] = Field(default_factory=dict)
-    """What is passed on to the simulator; the same as writing these keys beside `simulator`."""
-    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
-    """What the file's content must hash to; 64 hexadecimal digits."""
-    license: str | None = None
-    """Under what terms the data may be used; stands in the report."""
-    citation: str | None = None
-    """Whom to cite for the data; stands in the report."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _write_out(cls, given: Any) -> Any:
-        if isinstance(given, str):
-            return {"file": given}
-        if isinstance(given, dict) and "url" in given:
-            raise ValueError("url is not a source yet; data come from: file, simulator")
-        if isinstance(given, dict) and given.get("simulator") is not None:
-            arguments = given.get("arguments") or {}
-            inline = {key: value for key, value in given.items() if key not in cls.model_fields}
-            if inline and isinstance(arguments, dict):
-                own = {key: value for key, value in given.items() if key in cls.model_fields}
-                return own | {"arguments": arguments | inline}
-        return given
-
-    def contradictions(self) -> Iterator[Contradiction]:  # noqa: D102
-        if self.file is not None and self.simulator is not None:
-            yield ("simulator", "file"), "data have one source: give file or simulator, not both"
-        elif self.file is None and self.simulator is None:
-            yield ("file", "simulator"), "data need a source: give file or simulator"
-        elif self.file is not None:
-            for key in ("rows", "seed", "arguments"):
-                if getattr(self, key):
-                    yield (key, "file"), "is for a simulator; a file is read whole"
-        elif self.rows is None:
-            yield ("rows", "simulator"), "is required with a simulator: how many rows to simulate"
 
 
 class Claim(Section):
@@ -215,46 +164,6 @@ class Split(Section):
                 tuple(given),
                 f"validation + calibration + test must leave rows to train on, found {held_out:.3g} of 1",
             )
-
-
-class Column(Section):
-    """What is known of a column. A bare word means `type`. What is not said is inferred from the data."""
-
-    model_config = or_text("type of the column")
-
-    type: ColumnType | None = None
-    """What the values are; a value that is not of this type is an error."""
-    min: Real | None = None
-    """Smallest value that can be right, in the column's unit; a smaller one is an error."""
-    max: Real | None = None
-    """Largest value that can be right, in the column's unit; a larger one is an error."""
-    format: Text | None = None
-    """How times are written, such as `%d/%m/%Y` (the codes of Python's strptime)."""
-    missing: tuple[Level, ...] = ()
-    """Values that mean missing, such as `[-999, unknown]`, beside the usual words."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _write_out(cls, given: Any) -> Any:
-        return {"type": given} if isinstance(given, str) else given
-
-    def contradictions(self) -> Iterator[Contradiction]:  # noqa: D102
-        for key in ("min", "max"):
-            if getattr(self, key) is not None and self.type not in (None, "number"):
-                yield (key, "type"), f"is for numbers, and the column's type is {self.type}"
-        if self.min is not None and self.max is not None and self.min > self.max:
-            yield ("max", "min"), f"must not be below min, found {self.max:g} < {self.min:g}"
-        if self.format is not None and self.type not in (None, "time"):
-            yield ("format", "type"), f"is for times, and the column's type is {self.type}"
-
-
-class Image(Section):
-    """How columns make an image."""
-
-    columns: Text
-    """Glob pattern of the columns that hold the pixels, in the order of the table, row by row."""
-    shape: Annotated[tuple[Count, ...], Field(min_length=3, max_length=3)]
-    """Channels, height and width, in pixels: `[1, 8, 8]`."""
 
 
 class Study(Section):

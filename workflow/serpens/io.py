@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+    from serpens.streams import Stream
+
+# Values in a row group of Parquet: what is read and written at once.
+GROUP_CELLS = 4_000_000
 # Ends the name of a file that is not whole yet.
 PART = ".part"
 
@@ -94,6 +98,51 @@ def write_arrow(path: PathLike, table: "pa.Table") -> None:
 
     with replacing(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
+
+
+def write_stream(path: PathLike, stream: "Stream") -> int:
+    """Write a stream as Parquet and return its number of rows.
+
+    A row group holds so many rows as make ``GROUP_CELLS`` values, whatever the pieces in which they come: the bytes of
+    the file depend on the rows alone, and the memory that it takes on neither.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    at_once = max(1, GROUP_CELLS // max(1, len(stream.schema)))
+    rows = 0
+    waiting: list[pa.RecordBatch] = []
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, stream.schema, compression="zstd") as writer:
+        for batch in stream.batches():
+            waiting.append(batch)
+            while sum(map(len, waiting)) >= at_once:
+                table = pa.Table.from_batches(waiting)
+                writer.write_table(table.slice(0, at_once), row_group_size=at_once)
+                rows += at_once
+                waiting = table.slice(at_once).to_batches()
+        if held := sum(map(len, waiting)):
+            writer.write_table(pa.Table.from_batches(waiting), row_group_size=at_once)
+            rows += held
+    return rows
+
+
+def read_stream(path: PathLike, columns: Sequence[str] | None = None) -> "Stream":
+    """Return a Parquet file as a stream, a row group at a time."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from serpens.streams import Stream
+
+    def batches() -> "Iterator[pa.RecordBatch]":
+        # a file of its own for each reading, without which two of them would share a place in it
+        with pq.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                yield from file.read_row_group(group, columns=columns).combine_chunks().to_batches()
+
+    schema = pq.read_schema(path)
+    if columns is not None:
+        schema = pa.schema([schema.field(name) for name in columns])
+    return Stream(schema, batches)
 
 
 def write_table(path: PathLike, frame: "pd.DataFrame") -> None:
