@@ -67,10 +67,13 @@ class Alone:
         chosen = settings.clean(self.study)
         made = self.data("clean.parquet", "cleaning.json", "digest.json")
         with self.recorded("clean", chosen, self.data("raw.parquet"), made):
-            cleaned = stages.clean(chosen, io.read_table(self.folder.root / "data/raw.parquet"))
-            io.write_table(self.folder.root / "data/clean.parquet", cleaned.frame)
+            table = self.folder.root / "data/clean.parquet"
+            with io.workspace(table) as folder:
+                raw = io.read_stream(self.folder.root / "data/raw.parquet")
+                cleaned = stages.clean(chosen, raw, folder=folder)
+                io.write_stream(table, cleaned.rows)
             cleaned.account.write(self.folder.root / "data/cleaning.json")
-            stages.digest(cleaned).write(self.folder.root / "data/digest.json")
+            cleaned.digest.write(self.folder.root / "data/digest.json")
 
     def split(self, number: int) -> None:
         """Part the rows of one split."""

@@ -67,10 +67,10 @@ def deal(study: str, model: str) -> Dealt:
     with tempfile.TemporaryDirectory() as name:
         raw, table = Path(name) / "raw.parquet", Path(name) / "table.parquet"
         io.write_arrow(raw, collected.table)
-        cleaned = stages.clean(jobs.settings(Job("clean", study)), io.read_table(raw))
-        io.write_table(table, cleaned.frame)
+        cleaned = stages.clean(jobs.settings(Job("clean", study)), io.read_stream(raw), folder=Path(name) / "work")
+        io.write_stream(table, cleaned.rows)
         columns = io.read_columns(table)
-    parts, schema = stages.split(jobs.settings(Job("split", study, split=0)), 0, columns, stages.digest(cleaned))
+    parts, schema = stages.split(jobs.settings(Job("split", study, split=0)), 0, columns, cleaned.digest)
     return Dealt(jobs.settings(Job("train", study, model, 0, 0)), schema, parts)
 
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from tests.unit.tabular import clean
 
 from serpens import splits, stages
-from serpens.cleaning import clean
 from serpens.errors import DataError
-from serpens.sources import COHORT
+from serpens.washing import COHORT
 
 FRACTIONS = {"validation": 0.15, "calibration": 0.1, "test": 0.2}
 
@@ -42,10 +42,7 @@ def divided(frame, claim, *, number=0, folds=None, **settings):
         "image": None,
         "series": None,
     }
-    columns = {
-        name: values.to_numpy(dtype=object if values.dtype == "str" else None) for name, values in result.frame.items()
-    }
-    return stages.split(asked, number, columns, stages.digest(result))
+    return stages.split(asked, number, result.columns, result.digest)
 
 
 def test_every_row_is_accounted_for():
@@ -121,7 +118,7 @@ def test_features_are_those_named():
 def test_a_column_with_a_role_is_no_feature():
     frame = table(p=list("aabbccddeeff"), d=[f"2024-01-{i + 1:02d}" for i in range(12)], i=[f"r{i}" for i in range(12)])
     result = cleaned(frame, group="p", time="d", id="i")
-    roles = stages.digest(result).columns
+    roles = result.digest.columns
     assert {name: column["role"] for name, column in roles.items()} == {
         "y": "target",
         "x": "feature",
@@ -449,6 +446,6 @@ def test_a_class_that_is_missing_from_a_part_says_what_to_do(claim, folds, advic
 @pytest.mark.parametrize("name", [None, "i"])
 def test_the_digest_follows_the_content_alone(name):
     frame = table(z=["1", "2", "3"] * 4, i=[f"r{i}" for i in range(12)] if name else None)
-    first = stages.digest(cleaned(frame, drop=["z"], id=name))
-    assert stages.digest(cleaned(frame.sample(frac=1, random_state=1).assign(z="9"), drop=["z"], id=name)) == first
-    assert stages.digest(cleaned(frame.assign(x=frame["x"].replace("3", "4")), drop=["z"], id=name)) != first
+    first = cleaned(frame, drop=["z"], id=name).digest
+    assert cleaned(frame.sample(frac=1, random_state=1).assign(z="9"), drop=["z"], id=name).digest == first
+    assert cleaned(frame.assign(x=frame["x"].replace("3", "4")), drop=["z"], id=name).digest != first

@@ -1,10 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from tests.unit.tabular import clean
 
 from serpens import series, stages
 from serpens.artefacts import Series
-from serpens.cleaning import clean
 from serpens.errors import DataError
 
 SERIES = Series(time="t", horizon=3, history=4, season=2)
@@ -93,8 +93,7 @@ def test_test_rows_change_no_window_of_other_parts_and_no_scale():
             "fractions": {"validation": 0.2, "calibration": 0.1, "test": 0.2},
             "series": {"time": "t", "horizon": 3, "history": 4},
         }
-        table = {name: values.to_numpy() for name, values in result.frame.items()}
-        parts, schema = stages.split(asked, 0, table, stages.digest(result))
+        parts, schema = stages.split(asked, 0, result.columns, result.digest)
         validation = stages.prepare(schema, parts["validation"], parts["train"])
         return parts, schema, (stages.prepare(schema, parts["train"]).examples, validation.examples)
 

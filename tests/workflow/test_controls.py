@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from tests.unit.tabular import clean
 
-from serpens import cleaning, features, fitting, metrics, series
+from serpens import features, fitting, metrics, series
 from serpens.artefacts import Series
 from serpens.splits import by_key
 
@@ -27,7 +28,7 @@ MLP = {"width": 32, "n_blocks": 1, "activation": "relu", "dropout": 0.0}
 
 
 def auc(frame, family, settings):
-    cleaned = cleaning.clean(frame, target="diagnosis")
+    cleaned = clean(frame, target="diagnosis")
     columns = {name: cleaned.frame[name].to_numpy() for name in cleaned.frame}
     labels = by_key(columns["content"].astype(object), split=0, folds=None, fractions=FRACTIONS)
     parts = {

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with script_run(snakemake) as run:
-    cleaned = stages.clean(run.settings, io.read_table(snakemake.input.raw))
-    io.write_table(snakemake.output.table, cleaned.frame)
+    folder = run.hold(io.workspace(snakemake.output.table))
+    cleaned = stages.clean(run.settings, io.read_stream(snakemake.input.raw), folder=folder, threads=snakemake.threads)
+    io.write_stream(snakemake.output.table, cleaned.rows)
     cleaned.account.write(snakemake.output.cleaning)
-    stages.digest(cleaned).write(snakemake.output.digest)
+    cleaned.digest.write(snakemake.output.digest)

@@ -1,61 +1,72 @@
 """Cleaning: what every row and column is, which are kept, and an account of all of them.
 
-The same rows in another order, or columns in another order, give the same cleaned table.
+The same rows in another order, or columns in another order, give the same cleaned table. No more of it is in memory
+than a few pieces: it is read, typed and dealt to ranges of its canonical order, and each range is sorted and counted.
 """
 
-import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from serpens.artefacts import Cleaning, ColumnAccount, Histogram, RowAccount
+from serpens import io, ordering
+from serpens.artefacts import Cleaning, ColumnAccount, Digest, RowAccount
 from serpens.calendar import regular
-from serpens.columns import Parsed, number_as_text, parse, time_as_text
+from serpens.columns import Reading, as_words, explain, read, reading, reads_words, survey_of
 from serpens.config import Task
 from serpens.configtypes import choice
+from serpens.describing import ContentDigest, Description
 from serpens.errors import DataError, listed
-from serpens.sources import COHORT
+from serpens.identity import as_text
+from serpens.streams import Stream, ahead, regrouped
+from serpens.washing import COHORT, CONTENT, PLACE, Roles, Tally, Washed, Washer
+from serpens.words import Examples, Survey, Words, infer
 
 # A target of numbers with more distinct values than this is a value, not a class.
 MAX_CLASSES = 20
 # A category that differs in nearly every one of many rows says which row it is, not what it is like.
 IDENTIFIER_SHARE, IDENTIFIER_ROWS = 0.95, 50
-HISTOGRAM_BINS, SHOWN_LEVELS = 20, 12
-FEATURE = "feature"
+FEATURE, ROW = "feature", "row"
 # Columns that cleaning adds.
-OURS = ("row", "content")
-# Stands for a missing value of any type, so that a row's text does not depend on the type of the column.
-NOTHING = "\x00"
+OURS = (ROW, CONTENT)
+# Rows whose keys say where the ranges of the canonical order begin.
+SAMPLED = 10_000
 
 
-@dataclass(frozen=True)
+@dataclass
 class Cleaned:
-    """A cleaned table.
+    """A cleaned table: its rows pass once, and are accounted for when all have.
 
     Attributes
     ----------
-    frame
+    rows
         ``row`` (what the row is called), ``content`` (equal for exact duplicates), and the columns in use: numbers
-        float64, times datetime64, categories text with None.
+        float64, times datetime64, categories text with null.
     task, classes
         What is predicted; with two classes the positive one is last. No classes for numbers.
     account
         Every row and column: read = kept + dropped.
+    digest
+        What later jobs depend on.
     """
 
-    frame: pd.DataFrame
+    rows: Stream
     task: Task
-    classes: tuple[str, ...]
-    account: Cleaning
+    classes: tuple[str, ...] = ()
+    account: Cleaning = field(init=False)
+    digest: Digest = field(init=False)
 
 
 def clean(
-    table: pd.DataFrame,
+    stream: Stream,
     *,
+    folder: Path,
     target: str,
     task: Task | None = None,
     columns: Mapping[str, Mapping[str, Any]] | None = None,
@@ -69,13 +80,16 @@ def clean(
     image_columns: Sequence[str] | None = None,
     positive_class: str | None = None,
     horizon: int | None = None,
+    threads: int = 1,
 ) -> Cleaned:
     """Clean a table.
 
     Parameters
     ----------
+    folder
+        Where rows may wait on disk until they are sorted; it is made and left empty when it is needed.
     columns
-        What is declared of columns: ``type``, ``min``, ``max``, ``format``, ``missing``.
+        What is declared of columns: ``type``, ``min``, ``max``, ``format``, ``missing`` and so on.
     id, group, time, weight, split_column
         Columns with a role of their own; none of them is ever a feature.
     features, drop, image_columns
@@ -88,104 +102,203 @@ def clean(
     DataError
         If a column is missing, a value is not what it must be, or rows of one id or time differ.
     """
-    roles = {target: "target"} | {
-        name: role
-        for name, role in ((id, "id"), (group, "group"), (time, "time"), (weight, "weight"), (split_column, "split"))
-        if name is not None
-    }
-    for name, role in roles.items():
-        if name not in table.columns:
-            there = [column for column in table.columns if column != COHORT]
-            msg = f"the {role} column {name!r} must be among the columns; it is not{choice(name, there, 'there are')}"
-            raise DataError(msg)
-    declared = columns or {}
-    table = table.set_axis(pd.RangeIndex(1, len(table) + 1))
+    roles = Roles(target, id, group, time, weight, split_column)
     allowed = features if features is not None else ([] if horizon else image_columns)
-    reasons = {name: reason for name in table.columns if name not in roles and (reason := _unused(name, allowed, drop))}
-    parsed = {
-        name: _parse(name, table[name], roles.get(name), declared.get(name, {}))
-        for name in table.columns
-        if name not in reasons and name != COHORT
-    }
-    if taken := [name for name in OURS if name in parsed]:
-        msg = f"a column in use may not be called {taken[0]!r}, which Serpens adds: rename it, or name it in drop"
-        raise DataError(msg)
-    frame = pd.DataFrame({name: column.values for name, column in parsed.items()}, index=table.index)
-    if COHORT in table:
-        frame[COHORT] = table[COHORT].astype(bool)
-    account = _RowCount(read=len(table))
-    frame = _with_roles(
-        frame, target, group=group, time=time, weight=weight, split=split_column, horizon=horizon, account=account
-    )
-    if id is not None:
-        frame = _one_row_an_id(frame, id, account)
-    if parsed[target].type == "time":
-        msg = f"the target must hold numbers or classes; column {target!r} holds times: make numbers of them"
-        raise DataError(msg)
-    task = task or _task(frame[target], parsed[target], horizon)
-    if task == "classification":
-        frame[target] = _class_names(frame[target])
-    if positive_class is not None and task != "classification":
-        msg = (
-            f"positive_class is for classification; column {target!r} holds numbers, and the task is {task}: drop "
-            "positive_class, or say task: classification"
+    table = _Table(stream, roles, columns or {}, allowed, drop, keep_all=horizon is not None)
+    tally, ranges = table.washed(folder, threads)
+    _check_rows(tally, roles, table.readings, all_missing=not tally.columns[target].known)
+    task = task or _task(tally, table.readings[target], target, horizon)
+    _check_task(task, table.readings[target], target, positive_class)
+    reasons = dict(table.reasons)
+    for name, how in table.readings.items():
+        useless = _useless(tally, how, pixel=image_columns is not None) if name not in roles.by_column() else None
+        if useless is not None:
+            reasons[name] = useless
+    return _Finish(table, tally, ranges, task, reasons, positive_class, horizon, threads, folder).cleaned()
+
+
+class _Table:
+    """A raw table, and how its columns are read."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        roles: Roles,
+        declared: Mapping[str, Mapping[str, Any]],
+        allowed: Sequence[str] | None,
+        drop: Sequence[str],
+        *,
+        keep_all: bool,
+    ) -> None:
+        self.stream, self.roles, self.keep_all = stream, roles, keep_all
+        self.names = [name for name in stream.schema.names if name != COHORT]
+        self.cohort = COHORT in stream.schema.names
+        by_column = roles.by_column()
+        for name, role in by_column.items():
+            if name not in self.names:
+                msg = (
+                    f"the {role} column {name!r} must be among the columns; it is not"
+                    f"{choice(name, self.names, 'there are')}"
+                )
+                raise DataError(msg)
+        self.reasons = {
+            name: reason
+            for name in self.names
+            if name not in by_column and (reason := _unused(name, allowed, drop)) is not None
+        }
+        self.used = [name for name in self.names if name not in self.reasons]
+        if taken := [name for name in OURS if name in self.used]:
+            msg = f"a column in use may not be called {taken[0]!r}, which Serpens adds: rename it, or name it in drop"
+            raise DataError(msg)
+        # what says which rows belong together is a name, whatever it looks like
+        named = {name: {"type": "category"} for name in (roles.id, roles.group, roles.split) if name is not None}
+        self.specs = {name: {**declared.get(name, {}), **named.get(name, {})} for name in self.used}
+        self.readings: dict[str, Reading] = {}
+        self.surveys: dict[str, Survey] = {}
+
+    def washed(self, folder: Path, threads: int) -> tuple[Tally, ordering.Ranges]:
+        """Return what was found in the table, and its rows dealt to ranges.
+
+        The first piece tells how columns are read. When a later piece says otherwise, the columns in question are
+        surveyed whole, and the table is read once more.
+        """
+        self._decide(self.used, next(self.stream.batches(), None))
+        while True:
+            tally = Tally()
+            surveys = {name: survey_of(self.specs[name]) for name in self._watched()}
+            faults: dict[tuple[str, str], Examples] = {}
+            washer = self._washer()
+            ranges = self._ranges(washer, folder)
+            try:
+                for washed, parts in ahead(lambda piece: _dealt(washer, ranges, piece), self._pieces(), threads):  # noqa: B023 used up in the loop
+                    tally.merge(washed.tally)
+                    for name, words in washed.words.items():
+                        surveys[name].add(words)
+                    for place, rows in washed.faults.items():
+                        faults.setdefault(place, Examples()).merge(rows)
+                    if not faults:
+                        ranges.add(parts)
+                wrong = self._misread(faults, surveys)
+                if not wrong:
+                    return tally, ranges
+            except BaseException:
+                ranges.__exit__(None, None, None)
+                raise
+            ranges.__exit__(None, None, None)
+            self._decide(wrong, None)
+
+    def _misread(self, faults: Mapping[tuple[str, str], Examples], surveys: Mapping[str, Survey]) -> list[str]:
+        """Return the columns that all of their words say to be read otherwise.
+
+        Raises
+        ------
+        DataError
+            If a value is not what it must be.
+        """
+        guessed = [name for (name, fault) in faults if fault in ("number", "time") and self._is_guess(name)]
+        if not guessed:
+            for (name, fault), rows in faults.items():
+                raise explain(self.readings[name], fault, rows)
+        return guessed + [name for name, survey in surveys.items() if infer(name, survey) != self.readings[name].type]
+
+    def _is_guess(self, name: str) -> bool:
+        """Return whether a column is read as a part of its words says."""
+        how = self.readings[name]
+        return how.kind == "text" and (how.how == "inferred" or how.form != self.specs[name].get("format"))
+
+    def _watched(self) -> frozenset[str]:
+        return frozenset(
+            name
+            for name, how in self.readings.items()
+            if how.kind == "text" and how.how == "inferred" and how.type in ("category", "text")
         )
-        raise DataError(msg)
-    classes = _classes(frame[target], target, positive_class) if task == "classification" else ()
-    if task != "classification" and parsed[target].type != "number":
-        msg = f"a target of {task} must hold numbers; column {target!r} is of type {parsed[target].type}"
-        raise DataError(msg)
-    for name in [name for name in parsed if name not in roles]:
-        if reason := _useless(frame[name], parsed[name], pixel=image_columns is not None):
-            reasons[name] = reason
-    # with the columns that tell nothing: one that is constant until rows are added must not move the old rows
-    content = frame[id].astype(object) if id is not None else row_digests(frame)
-    frame = frame.drop(columns=[name for name in reasons if name in frame])
-    if horizon:
-        assert time is not None
-        frame = _one_row_a_time(frame, time, account)
-        content = _as_text(frame[time])
-    frame = _named(frame, content, time)
-    account.duplicates = int(frame["content"].duplicated().sum())
-    if id is not None and roles[id] == "id":
-        frame = frame.drop(columns=id)
-    entries = [
-        _column_account(name, roles.get(name, FEATURE), parsed.get(name), frame, reasons.get(name), task)
-        for name in table.columns
-        if name != COHORT
-    ]
-    if not any(entry.role == FEATURE and entry.kept for entry in entries) and not horizon:
-        why = listed(f"{name} ({reason})" for name, reason in reasons.items())
-        msg = f"at least one column must be left to predict from; there is none. Left out: {why or 'none'}"
-        raise DataError(msg)
-    return Cleaned(
-        frame.reset_index(drop=True), task, classes, Cleaning(rows=account.closed(len(frame)), columns=tuple(entries))
-    )
+
+    def _decide(self, names: Sequence[str], piece: pa.RecordBatch | None) -> None:
+        """Find out how columns are read, by a piece of the table or by all of it."""
+        schema = self.stream.schema
+        asked = [name for name in names if reads_words(name, schema.field(name).type, self.specs[name])]
+        surveys = self._survey(asked, piece)
+        unclear = []
+        for name in names:
+            try:
+                self._set(name, surveys.get(name))
+            except DataError:
+                if piece is None or self.stream.rows == len(piece):
+                    raise
+                unclear.append(name)
+        if unclear:
+            self._decide(unclear, None)
+
+    def _set(self, name: str, survey: Survey | None) -> None:
+        how = reading(name, self.stream.schema.field(name).type, self.specs[name], survey)
+        if name == self.roles.time and how.type not in ("time", "number"):
+            msg = f"the time column {name!r} must hold times or numbers; it is of type {how.type}: declare its format"
+            raise DataError(msg)
+        if name == self.roles.weight and how.type != "number":
+            raise _bad_weight(name)
+        self.readings[name] = how
+
+    def _survey(self, names: Sequence[str], piece: pa.RecordBatch | None) -> dict[str, Survey]:
+        surveys = {name: survey_of(self.specs[name]) for name in names}
+        if not names:
+            return surveys
+        pieces = [(0, piece)] if piece is not None else _placed(self.stream.select(names))
+        for before, batch in pieces:
+            for name, survey in surveys.items():
+                survey.add(Words.of(as_words(batch.column(name)), before + 1))
+        return surveys
+
+    def _washer(self) -> Washer:
+        ordered = {name: self.readings[name] for name in self.used}
+        return Washer(ordered, self.roles, self._watched(), self.keep_all, self.cohort)
+
+    def _pieces(self) -> Iterator[tuple[int, pa.RecordBatch]]:
+        return _placed(self.stream)
+
+    def _ranges(self, washer: Washer, folder: Path) -> ordering.Ranges:
+        """Return empty ranges of the order by id, or by time and content."""
+        keys = [CONTENT] if self.roles.id or not self.roles.time else [self.roles.time, CONTENT]
+        n = ordering.n_ranges(self.stream.rows or 0, len(washer.schema))
+        return ordering.Ranges(washer.schema, keys, self.cuts(keys, n, washer.schema), folder)
+
+    def cuts(self, keys: Sequence[str], n: int, schema: pa.Schema) -> pa.Table:
+        """Return where ranges begin: by the keys of evenly chosen rows."""
+        id_, time = self.roles.id, self.roles.time if self.roles.time in keys else None
+        none = pa.schema([schema.field(key) for key in keys]).empty_table()
+        if n == 1:
+            return none
+        # digests are spread evenly, whatever they are of
+        spread = pa.array([f"{i * (1 << 64) // SAMPLED:016x}" for i in range(SAMPLED)])
+        if id_ is None and time is None:
+            return ordering.cuts(pa.table({CONTENT: spread}), keys, n)
+        named = {CONTENT: id_} if time is None else {time: time, CONTENT: id_}
+        step = max(1, (self.stream.rows or 0) // SAMPLED)
+        found = [none]
+        for before, batch in _placed(self.stream.select([name for name in named.values() if name])):
+            chosen = batch.take(pa.array(np.arange(-before % step, len(batch), step)))
+            columns = {
+                key: read(self.readings[name], chosen.column(name)).values for key, name in named.items() if name
+            }
+            if id_ is None:
+                columns[CONTENT] = spread.take(pa.array(np.arange(before, before + len(chosen)) * 7919 % SAMPLED))
+            found.append(pa.table(columns, schema=none.schema))
+        return ordering.cuts(pa.concat_tables(found).drop_null(), keys, n)
 
 
-@dataclass
-class _RowCount:
-    """Where every row goes."""
+def _placed(stream: Stream) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Yield the pieces of a table, each with the number of rows before it."""
+    before = 0
+    for batch in stream.batches():
+        yield before, batch
+        before += len(batch)
 
-    read: int
-    inserted: int = 0
-    duplicates: int = 0
 
-    def __post_init__(self) -> None:
-        self.dropped: dict[str, int] = {}
-
-    def drop(self, reason: str, n: int) -> None:
-        if n:
-            self.dropped[reason] = self.dropped.get(reason, 0) + int(n)
-
-    def closed(self, kept: int) -> RowAccount:
-        assert self.read + self.inserted == kept + sum(self.dropped.values())
-        return RowAccount(kept=kept, **vars(self))
+def _dealt(washer: Washer, ranges: ordering.Ranges, piece: tuple[int, pa.RecordBatch]) -> tuple[Washed, list[pa.Table]]:
+    washed = washer.wash(piece)
+    return washed, ranges.deal(washed.rows)
 
 
 def _unused(name: str, allowed: Sequence[str] | None, drop: Sequence[str]) -> str | None:
-    if name == COHORT:
-        return None
     if any(fnmatchcase(name, pattern) for pattern in drop):
         return "named in drop"
     if allowed is not None and not any(fnmatchcase(name, pattern) for pattern in allowed):
@@ -193,92 +306,58 @@ def _unused(name: str, allowed: Sequence[str] | None, drop: Sequence[str]) -> st
     return None
 
 
-def _parse(name: str, raw: "pd.Series[Any]", role: str | None, spec: Mapping[str, Any]) -> Parsed:
-    if role in ("id", "group", "split"):
-        return parse(name, raw, dict(spec) | {"type": "category"})
-    parsed = parse(name, raw, spec)
-    if role == "time" and parsed.type not in ("time", "number"):
-        msg = f"the time column {name!r} must hold times or numbers; it is of type {parsed.type}: declare its format"
-        raise DataError(msg)
-    if role == "weight" and (parsed.type != "number" or not (parsed.values.dropna() > 0).all()):
-        msg = f"the weight column {name!r} must hold numbers above 0; it does not: repair it"
-        raise DataError(msg)
-    return parsed
+def _bad_weight(name: str) -> DataError:
+    return DataError(f"the weight column {name!r} must hold numbers above 0; it does not: repair it")
 
 
-def _with_roles(
-    frame: pd.DataFrame,
-    target: str,
-    *,
-    group: str | None,
-    time: str | None,
-    weight: str | None,
-    split: str | None,
-    horizon: int | None,
-    account: _RowCount,
-) -> pd.DataFrame:
-    """Remove rows without a target; refuse rows that lack what the claim or the loss needs."""
-    missing = frame[target].isna()
-    if not horizon:
-        account.drop("no target", missing.sum())
-        frame = frame[~missing]
-    if frame.empty or frame[target].isna().all():
-        msg = f"the target {target!r} must have values; it is missing in every row"
+def _check_rows(tally: Tally, roles: Roles, readings: Mapping[str, Reading], *, all_missing: bool) -> None:
+    """Refuse a table that lacks what the claim or the loss needs."""
+    if all_missing:
+        msg = f"the target {roles.target!r} must have values; it is missing in every row"
         raise DataError(msg)
-    for role, name in (("group", group), ("time", time), ("weight", weight), ("split", split)):
-        if name is not None and (gone := frame.index[frame[name].isna()]).size:
+    if not tally.weights:
+        assert roles.weight is not None
+        raise _bad_weight(roles.weight)
+    for role, rows in tally.gaps.items():
+        name = getattr(roles, role)
+        if role == "id":
+            msg = f"every row must have an id; column {name!r} is missing in rows {rows.numbers}"
+        else:
             msg = (
-                f"every row must have a value of the {role} column {name!r}; {len(gone)} have none, rows "
-                f"{listed(map(str, gone), 5)}: fill them in, or remove these rows"
+                f"every row must have a value of the {role} column {name!r}; {rows.n} have none, rows {rows.numbers}: "
+                "fill them in, or remove these rows"
             )
-            raise DataError(msg)
-    return frame
-
-
-def _one_row_an_id(frame: pd.DataFrame, id_: str, account: _RowCount) -> pd.DataFrame:
-    if (gone := frame.index[frame[id_].isna()]).size:
-        msg = f"every row must have an id; column {id_!r} is missing in rows {listed(map(str, gone), 5)}"
         raise DataError(msg)
-    return _merged(frame, id_, account, "same id, same content", "rows of one id must agree")
-
-
-def _merged(frame: pd.DataFrame, key: str, account: _RowCount, reason: str, must: str) -> pd.DataFrame:
-    """Keep one of the rows with the same key and content; refuse rows with the same key that differ."""
-    once = frame[~frame.duplicated()]
-    account.drop(reason, len(frame) - len(once))
-    if (twice := once.index[once[key].duplicated(keep=False)]).size:
-        first = once.loc[twice[0], key]
-        rows = once[once[key] == first]
-        differing = [
-            "the file they are from" if name == COHORT else str(name)
-            for name in rows
-            if len(rows[name].drop_duplicates()) > 1
-        ]
-        msg = (
-            f"{must}; column {key!r} is {first!r} in rows {listed(map(str, rows.index), 5)}, which differ in "
-            f"{listed(differing)}: correct them, or name another column"
-        )
+    if readings[roles.target].type == "time":
+        msg = f"the target must hold numbers or classes; column {roles.target!r} holds times: make numbers of them"
         raise DataError(msg)
-    return once
 
 
-def _task(values: "pd.Series[Any]", parsed: Parsed, horizon: int | None) -> Task:
+def _task(tally: Tally, how: Reading, target: str, horizon: int | None) -> Task:
     if horizon:
         return "forecasting"
-    if parsed.type == "number":
-        many = values.nunique() > MAX_CLASSES or not (values == values.round()).all()
-        return "regression" if many else "classification"
-    return "classification"
+    if how.type != "number":
+        return "classification"
+    values = tally.columns[target].values
+    is_few = values is not None and len(values) <= MAX_CLASSES and all(value == round(value) for value in values)
+    return "classification" if is_few else "regression"
 
 
-def _class_names(values: "pd.Series[Any]") -> "pd.Series[Any]":
-    return values.map(number_as_text).astype(object) if values.dtype == np.float64 else values.astype(object)
+def _check_task(task: Task, how: Reading, target: str, positive: str | None) -> None:
+    if positive is not None and task != "classification":
+        msg = (
+            f"positive_class is for classification; column {target!r} holds numbers, and the task is {task}: drop "
+            "positive_class, or say task: classification"
+        )
+        raise DataError(msg)
+    if task != "classification" and how.type != "number":
+        msg = f"a target of {task} must hold numbers; column {target!r} is of type {how.type}"
+        raise DataError(msg)
 
 
-def _classes(values: "pd.Series[Any]", target: str, positive: str | None) -> tuple[str, ...]:
+def _classes(counts: Counter[str], target: str, positive: str | None) -> tuple[str, ...]:
     """Return the classes in order; with two, the positive one last: the one named, or the rarer one."""
-    counts = values.value_counts()
-    names = sorted(counts.index, key=lambda name: (_number(name), name))
+    names = sorted(counts, key=lambda name: (_number(name), name))
     if len(names) < 2:
         msg = f"the target {target!r} must have at least two classes; every row is {names[0]!r}"
         raise DataError(msg)
@@ -308,83 +387,210 @@ def _number(name: str) -> float:
         return float("inf")
 
 
-def _useless(values: "pd.Series[Any]", parsed: Parsed, *, pixel: bool) -> str | None:
+def _useless(tally: Tally, how: Reading, *, pixel: bool) -> str | None:
     """Return why a feature cannot tell anything, or None."""
-    n_known, n_distinct = values.notna().sum(), values.nunique()
-    if n_known == 0:
+    column, n_rows = tally.columns[how.name], tally.read - tally.no_target
+    if column.known == 0:
         return "empty: no row has a value"
-    if n_distinct == 1 and n_known == len(values) and not pixel:
+    is_word = how.type in ("category", "text")
+    same = column.distinct.n == 1 if is_word else column.low == column.high
+    if same and column.known == n_rows and not pixel:
         return "constant: the same in every row"
-    if parsed.type == "text":
+    if how.type == "text":
         return "text: no model family reads it yet"
-    if parsed.type == "category" and n_known > IDENTIFIER_ROWS and n_distinct > IDENTIFIER_SHARE * n_known:
+    if is_word and column.known > IDENTIFIER_ROWS and column.distinct.n > IDENTIFIER_SHARE * column.known:
         return "identifier: a different value in nearly every row"
     return None
 
 
-def _one_row_a_time(frame: pd.DataFrame, time: str, account: _RowCount) -> pd.DataFrame:
-    frame = _merged(frame, time, account, "same time, same content", "rows of one time must agree")
-    grid = regular(frame[time])
-    whole = frame.set_index(time).reindex(pd.Index(grid, name=time)).reset_index()
-    account.inserted = len(whole) - len(frame)
-    return whole[list(frame.columns)]
+@dataclass
+class _Finish:
+    """What happens to washed rows: they are ordered, told apart, named, described and digested."""
 
+    table: _Table
+    tally: Tally
+    ranges: ordering.Ranges
+    task: Task
+    reasons: Mapping[str, str]
+    positive_class: str | None
+    horizon: int | None
+    threads: int
+    folder: Path
 
-def _named(frame: pd.DataFrame, content: "pd.Series[Any]", time: str | None) -> pd.DataFrame:
-    """Name every row by its content (its id, time or values), and bring the rows into canonical order."""
-    frame = frame.assign(content=content)
-    ordered = frame.sort_values([time, "content"] if time else ["content"], kind="stable")
-    repeat = ordered.groupby("content", sort=False).cumcount()
-    suffix = np.where(repeat > 0, "-" + (repeat + 1).astype(str), "")
-    row = ordered["content"].astype(object) + suffix
-    rest = sorted(name for name in frame.columns if name != "content")
-    return pd.concat([row.rename("row"), ordered[["content", *rest]]], axis=1)
+    def __post_init__(self) -> None:
+        self.roles = self.table.roles
+        self.dropped = {"no target": self.tally.no_target}
+        self.inserted = self.duplicates = self.kept = 0
 
+    def cleaned(self) -> Cleaned:
+        """Return the rows, and what is known of them once they have passed."""
+        schema = self.table._washer().schema
+        types = {name: schema.field(name).type for name in schema.names if name not in (PLACE, CONTENT)}
+        if self.task == "classification":
+            types[self.roles.target] = pa.string()
+        described = {name: each for name, each in types.items() if name != COHORT}
+        out = {name for name in types if name not in self.reasons}
+        if self.roles.by_column().get(self.roles.id or "") == "id":
+            out.discard(str(self.roles.id))
+        final = pa.schema([(ROW, pa.string()), (CONTENT, pa.string()), *((name, types[name]) for name in sorted(out))])
 
-def row_digests(frame: pd.DataFrame) -> "pd.Series[Any]":
-    """Return 16 hexadecimal digits of the sha256 of each row's values, columns in order of their names."""
-    texts = [(_as_text(frame[name])).to_numpy(dtype=object) for name in sorted(frame.columns)]
-    digests = [hashlib.sha256("\x1f".join(values).encode()).hexdigest()[:16] for values in zip(*texts, strict=True)]
-    return pd.Series(digests, index=frame.index, dtype=object)
+        def batches() -> Iterator[pa.RecordBatch]:
+            digest = ContentDigest()
+            descriptions = {
+                name: Description(self.tally.columns[name].low, self.tally.columns[name].high) for name in described
+            }
+            with self.ranges:
+                for group in regrouped(self._named(), io.group_rows(len(final))):
+                    table = group.combine_chunks()
+                    for name, description in descriptions.items():
+                        description.add(table.column(name).combine_chunks())
+                    digest.add(rows := table.select(final.names))
+                    self.kept += len(rows)
+                    yield from rows.to_batches()
+            self._account(result, descriptions, digest)
 
+        result = Cleaned(Stream(final, batches), self.task)
+        return result
 
-def _as_text(values: "pd.Series[Any]") -> "pd.Series[Any]":
-    if values.dtype == np.float64:
-        return pd.Series(
-            [NOTHING if v != v else number_as_text(v) for v in values.tolist()], index=values.index, dtype=object
+    def _account(self, result: Cleaned, descriptions: Mapping[str, Description], digest: ContentDigest) -> None:
+        if self.task == "classification":
+            levels = descriptions[self.roles.target].levels
+            if levels is None:
+                msg = (
+                    f"the target {self.roles.target!r} must have classes; it has more than a thousand: is it a number?"
+                )
+                raise DataError(msg)
+            result.classes = _classes(levels, self.roles.target, self.positive_class)
+        by_column = self.roles.by_column()
+        entries = [self._entry(name, by_column.get(name, FEATURE), descriptions.get(name)) for name in self.table.names]
+        if not any(entry.role == FEATURE and entry.kept for entry in entries) and not self.horizon:
+            why = listed(f"{name} ({reason})" for name, reason in self.reasons.items())
+            msg = f"at least one column must be left to predict from; there is none. Left out: {why or 'none'}"
+            raise DataError(msg)
+        dropped = {reason: n for reason, n in self.dropped.items() if n}
+        assert self.tally.read + self.inserted == self.kept + sum(dropped.values())
+        rows = RowAccount(
+            read=self.tally.read,
+            kept=self.kept,
+            inserted=self.inserted,
+            dropped=dropped,
+            duplicates=self.duplicates,
         )
-    if pd.api.types.is_datetime64_any_dtype(values.dtype):
-        # a date alone where the time is midnight, value by value: one row's text depends on no other row
-        texts = [NOTHING if v is pd.NaT else time_as_text(v) for v in values]
-        return pd.Series(texts, index=values.index, dtype=object)
-    texts = [NOTHING if gone else str(value) for value, gone in zip(values, values.isna(), strict=True)]
-    return pd.Series(texts, index=values.index, dtype=object)
+        result.account = Cleaning(rows=rows, columns=tuple(entries))
+        columns = {entry.name: {"role": entry.role, "type": str(entry.type)} for entry in entries if entry.kept}
+        known = {"task": self.task, "classes": list(result.classes), "columns": columns}
+        result.digest = Digest(sha256=digest.hexdigest(known), rows=self.kept, **known)
+
+    def _entry(self, name: str, role: Any, description: Description | None) -> ColumnAccount:
+        reason = self.reasons.get(name)
+        entry: dict[str, Any] = {"name": name, "role": role, "kept": reason is None, "reason": reason}
+        if description is None:
+            return ColumnAccount(**entry)
+        how = self.table.readings[name]
+        entry |= {"type": how.type, "how": how.how, "missing_words": dict(self.tally.columns[name].missing_words)}
+        if role == "target" and self.task == "classification":
+            entry["type"] = "category"
+        return ColumnAccount(**entry, **description.entry())
+
+    def _named(self) -> Iterator[pa.Table]:
+        """Yield the rows in canonical order, each with its name."""
+        for table in self._series() if self.horizon else self._ordered():
+            named = table
+            if self.task == "classification":
+                place = table.schema.get_field_index(self.roles.target)
+                text = as_text(table.column(place).combine_chunks())
+                named = table.set_column(place, self.roles.target, text)
+            repeat = _repeats(table.column(CONTENT))
+            self.duplicates += int((repeat > 0).sum())
+            content = table.column(CONTENT).combine_chunks()
+            again = pc.binary_join_element_wise(content, pa.array(repeat + 1).cast(pa.string()), "-")
+            yield named.append_column(ROW, pc.if_else(pa.array(repeat > 0), again, content))
+
+    def _ordered(self) -> Iterator[pa.Table]:
+        """Yield the rows in their order; where there is an id, one row for each."""
+        id_, time = self.roles.id, self.roles.time
+        tables = self.ranges.ordered(self.threads)
+        if id_ is None:
+            yield from tables
+            return
+        once = (self._once(table, id_, "same id, same content", "rows of one id must agree") for table in tables)
+        if time is None:
+            yield from once
+            return
+        # by time, now that rows of one id are known to agree
+        keys = [time, CONTENT]
+        schema = self.ranges.schema
+        cuts = self.table.cuts(keys, len(self.ranges.files), schema)
+        with ordering.Ranges(schema, keys, cuts, self.folder / "by-time") as again:
+            for table in once:
+                again.add(again.deal(table))
+            yield from again.ordered(self.threads)
+
+    def _once(self, table: pa.Table, key: str, reason: str, must: str) -> pa.Table:
+        """Keep one of the rows with the same key and content, which lie together; refuse those that differ."""
+        same = _same_as_before(table.column(key))
+        if not same.any():
+            return table
+        differs = np.zeros(len(table), dtype=bool)
+        for name in table.column_names:
+            if name not in (PLACE, key):
+                differs |= same & ~_same_as_before(table.column(name))
+        if differs.any():
+            raise _disagreement(table, key, int(differs.argmax()), must)
+        self.dropped[reason] = self.dropped.get(reason, 0) + int(same.sum())
+        return table.filter(pa.array(~same))
+
+    def _series(self) -> Iterator[pa.Table]:
+        """Yield a regular series as one table: one row a time, and rows without values where there was a gap."""
+        import pandas as pd
+
+        time = self.roles.time
+        assert time is not None
+        table = pa.concat_tables(self._ordered()).combine_chunks()
+        table = self._once(table, time, "same time, same content", "rows of one time must agree")
+        moments = table.column(time).to_numpy()
+        grid = regular(pd.Series(moments))
+        self.inserted = len(grid) - len(table)
+        at = np.searchsorted(grid, moments)
+        taken = np.full(len(grid), -1)
+        taken[at] = np.arange(len(moments))
+        whole = table.take(pa.array(taken, mask=taken < 0))
+        filled = pa.array(grid, table.schema.field(time).type)
+        whole = whole.set_column(whole.schema.get_field_index(time), time, filled)
+        yield whole.set_column(whole.schema.get_field_index(CONTENT), CONTENT, as_text(filled))
 
 
-def _column_account(
-    name: str, role: str, parsed: Parsed | None, frame: pd.DataFrame, reason: str | None, task: Task
-) -> ColumnAccount:
-    entry: dict[str, Any] = {"name": name, "role": role, "kept": reason is None, "reason": reason}
-    if parsed is None:
-        return ColumnAccount(**entry)
-    entry |= {"type": parsed.type, "how": parsed.how, "missing_words": parsed.missing_words}
-    if role == "target" and task == "classification":
-        entry["type"] = "category"
-    values = frame.get(name, parsed.values)
-    known = values.dropna()
-    entry |= {"missing": int(values.isna().sum()), "distinct": int(known.nunique())}
-    if values.dtype == np.float64 and len(known):
-        counts, edges = np.histogram(known, bins=HISTOGRAM_BINS)
-        return ColumnAccount(
-            **entry,
-            min=float(known.min()),
-            max=float(known.max()),
-            mean=float(known.mean()),
-            sd=float(known.std(ddof=0)),
-            histogram=Histogram(edges=tuple(edges.tolist()), counts=tuple(counts.tolist())),
-        )
-    if pd.api.types.is_datetime64_any_dtype(values.dtype) and len(known):
-        return ColumnAccount(**entry, min=known.min().isoformat(), max=known.max().isoformat())
-    levels = known.value_counts()
-    frequent = sorted(levels.items(), key=lambda item: (-item[1], str(item[0])))[:SHOWN_LEVELS]
-    return ColumnAccount(**entry, levels=tuple((str(level), int(count)) for level, count in frequent))
+def _same_as_before(column: pa.ChunkedArray) -> Any:
+    """Return whether each value is that of the row before; missing values are the same."""
+    values = column.combine_chunks()
+    same = np.zeros(len(values), dtype=bool)
+    if len(values) > 1:
+        here, before = values.slice(1), values.slice(0, len(values) - 1)
+        equal = pc.fill_null(pc.equal(here, before), False)
+        same[1:] = np.asarray(pc.or_(equal, pc.and_(pc.is_null(here), pc.is_null(before))))
+    return same
+
+
+def _repeats(content: pa.ChunkedArray) -> Any:
+    """Return how many rows of the same content come before each row; these lie together."""
+    same = _same_as_before(content)
+    place = np.arange(len(same))
+    return place - np.maximum.accumulate(np.where(same, 0, place))
+
+
+def _disagreement(table: pa.Table, key: str, at: int, must: str) -> DataError:
+    """Return the error that names the rows of one key that differ, and in what."""
+    value = table.column(key)[at]
+    own = table.filter(pc.equal(table.column(key), value)).sort_by(PLACE).to_pandas()
+    held = [name for name in own if name not in (PLACE, CONTENT)]
+    once = own[~own.duplicated(subset=held)]
+    differing = [
+        "the file they are from" if name == COHORT else str(name)
+        for name in held
+        if len(once[name].drop_duplicates()) > 1
+    ]
+    rows = listed(map(str, once[PLACE]), 5)
+    return DataError(
+        f"{must}; column {key!r} is {own[key].iloc[0]!r} in rows {rows}, which differ in {listed(differing)}: correct "
+        "them, or name another column"
+    )

@@ -1,280 +1,214 @@
-"""What a column is: its type, inferred or declared, and its values read as that type."""
+"""Reading a column: its values as the type that it is declared to be, or that its words have.
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+A column is read piece by piece. What is wrong with a piece is returned beside its values, so that the caller can look
+through the whole column before it says so.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from serpens.errors import DataError, listed
+from serpens.errors import DataError
+from serpens.words import (
+    ISO,
+    MISSING_AMONG_VALUES,
+    NUMBER,
+    Examples,
+    Mask,
+    Survey,
+    Words,
+    infer,
+    mask,
+    sentinels,
+    time_format,
+    times,
+)
 
-# Words that mean a missing value anywhere; pandas' own list, and a question mark.
-MISSING = frozenset({"", "NA", "N/A", "n/a", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None", "?"}) | {
-    "#N/A",
-    "#N/A N/A",
-    "#NA",
-    "-1.#IND",
-    "-1.#QNAN",
-    "1.#IND",
-    "1.#QNAN",
-}
-# Words that mean it where every other value is a number or a time; in a category they may be a level.
-MISSING_AMONG_VALUES = frozenset(
-    ["-", "--", ".", "na", "none", "nil", "unknown", "missing", "n.a.", "n.d.", "nd", "not available"]
-)
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-# A comma before the decimals, or between thousands: which of them, only the user knows.
-COMMA = re.compile(r"[+-]?\d+(,\d+)+(\.\d+)?")
-ISO_TIME = re.compile(r"\d{4}-\d{2}(-\d{2}([ T]\d{2}:\d{2}.*)?)?")
-TIME_FORMATS = (
-    "%d/%m/%Y",
-    "%m/%d/%Y",
-    "%d.%m.%Y",
-    "%d-%m-%Y",
-    "%m-%d-%Y",
-    "%Y/%m/%d",
-    "%d/%m/%Y %H:%M",
-    "%m/%d/%Y %H:%M",
-    "%d %b %Y",
-    "%d %B %Y",
-    "%b %d, %Y",
-    "%B %d, %Y",
-)
-# Share of numbers from which the rest looks like a mistake, not like a category.
-MOSTLY = 0.9
-TEXT_LENGTH = 40
-# So few rows are distinct anyway.
-FEW_ROWS = 12
-SHOWN = 5
+TIME = pa.timestamp("us")
+# The whole numbers up to here are float64's own; above, some are rounded.
+EXACT = 2.0**53
+OFFSET = r"\d[ T]?\d{2}:\d{2}.*([+-]\d{2}:?\d{2}|Z)$"
+# What a declared number becomes that is not written as it was declared.
+NO_NUMBER = "no number"
 
 
 @dataclass(frozen=True)
-class Parsed:
-    """A column as read.
+class Reading:
+    """How a column is read.
 
     Attributes
     ----------
-    values
-        float64 with NaN, datetime64 with NaT, or objects: text with None.
     type
         number, category, time or text.
     how
         declared or inferred.
-    missing_words
-        How often each word stood for a missing value; an empty field is the empty word.
+    kind
+        What it holds as it was collected: text, number, category or time.
+    spec
+        What the study says of the column.
+    form
+        Format of the times.
     """
 
-    values: "pd.Series[Any]"
+    name: str
     type: str
     how: str
-    missing_words: dict[str, int]
+    kind: str = "text"
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    form: str | None = None
 
 
-def parse(name: str, raw: "pd.Series[Any]", spec: Mapping[str, Any]) -> Parsed:
-    """Read a column as the type it is declared to be, or that its values have.
+@dataclass(frozen=True)
+class Read:
+    """A piece of a column as read.
 
-    Parameters
+    Attributes
     ----------
-    raw
-        Values as collected: text, or typed as Parquet and simulators have them; indexed by data row from 1.
-    spec
-        ``type``, ``min``, ``max``, ``format``, ``missing``, each possibly absent or None.
+    values
+        float64, timestamp in microseconds (UTC), or string; null where there is none.
+    missing_words
+        How often each word stood for a missing value; an empty field is the empty word.
+    faults
+        Rows that are wrong, by what must hold.
+    """
+
+    values: pa.Array
+    missing_words: dict[str, int]
+    faults: dict[str, Mask] = field(default_factory=dict)
+
+
+def kind_of(name: str, type_: pa.DataType) -> str:
+    """Return what a column holds as it was collected.
 
     Raises
     ------
     DataError
-        If a value is not of the type, lies outside the range, or the type cannot be decided.
+        If it holds no single values.
     """
-    declared = spec.get("type")
-    if declared == "image" or (declared is None and (spec.get("min") is not None or spec.get("max") is not None)):
-        declared = "number"
-    if declared is None and spec.get("format"):
-        declared = "time"
-    kind = _kind(name, raw)
-    if kind == "text" or spec.get("missing") or declared not in (None, kind):
-        parsed = _parse_text(name, raw if kind == "text" else _as_words(raw), declared, spec)
-    else:
-        parsed = _parse_typed(raw, kind, "declared" if declared else "inferred")
-    if parsed.type == "number":
-        if (infinite := np.isinf(parsed.values)).any():
-            found = _rows(raw, infinite)
-            msg = f"column {name!r} must be finite; {found}: repair these rows, or declare them missing"
-            raise DataError(msg)
-        _check_range(name, parsed.values, spec)
-    return parsed
-
-
-def _kind(name: str, raw: "pd.Series[Any]") -> str:
-    """Return what a column of Parquet or a simulator holds; text has yet to be read."""
-    types = pd.api.types
-    if types.is_string_dtype(raw.dtype) or raw.dtype == object:
+    if pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_null(type_):
         return "text"
-    if types.is_bool_dtype(raw.dtype) or isinstance(raw.dtype, pd.CategoricalDtype):
+    if pa.types.is_boolean(type_) or pa.types.is_dictionary(type_):
         return "category"
-    if types.is_datetime64_any_dtype(raw.dtype):
+    if pa.types.is_timestamp(type_) or pa.types.is_date(type_):
         return "time"
-    if types.is_numeric_dtype(raw.dtype):
+    if pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_decimal(type_):
         return "number"
-    raise _not_single(name, str(raw.dtype))
+    msg = f"column {name!r} must hold numbers, times or words; it holds {type_}: convert it, or drop it"
+    raise DataError(msg)
 
 
-def _not_single(name: str, found: str) -> DataError:
-    return DataError(f"column {name!r} must hold numbers, times or words; it holds {found}: convert it, or drop it")
+def declared(spec: Mapping[str, Any]) -> str | None:
+    """Return the type that is declared of a column, also by what is only said of one type."""
+    given: str | None = spec.get("type")
+    numeric = any(spec.get(key) is not None for key in ("min", "max", "unit", "decimal", "thousands"))
+    if given == "image" or (given is None and numeric):
+        return "number"
+    if given is None and (spec.get("format") or spec.get("zone")):
+        return "time"
+    return given
 
 
-def _parse_typed(raw: "pd.Series[Any]", kind: str, how: str) -> Parsed:
-    missing = {"": int(raw.isna().sum())} if raw.isna().any() else {}
-    if kind == "category":
-        return Parsed(_as_words(raw), kind, how, missing)
-    return Parsed(_naive(raw) if kind == "time" else raw.astype(np.float64), kind, how, missing)
+def reads_words(name: str, type_: pa.DataType, spec: Mapping[str, Any]) -> bool:
+    """Return whether a column is read by its words, so that a survey may have to say how."""
+    kind = kind_of(name, type_)
+    return kind == "text" or declared(spec) not in (None, kind)
 
 
-def _as_words(raw: "pd.Series[Any]") -> "pd.Series[Any]":
-    if pd.api.types.is_datetime64_any_dtype(raw.dtype):
-        raw = _naive(raw)
-    words = [None if gone else _word(value) for value, gone in zip(raw.astype(object), raw.isna(), strict=True)]
-    return pd.Series(words, index=raw.index, name=raw.name, dtype=object)
+def reading(name: str, type_: pa.DataType, spec: Mapping[str, Any], survey: Survey | None) -> Reading:
+    """Return how a column is to be read.
+
+    Parameters
+    ----------
+    survey
+        What its words are, where :func:`reads_words`; of a part of the column it gives a guess.
+
+    Raises
+    ------
+    DataError
+        If the type cannot be decided.
+    """
+    kind, said = kind_of(name, type_), declared(spec)
+    if not reads_words(name, type_, spec):
+        return Reading(name, kind, "declared" if said else "inferred", kind, spec)
+    assert survey is not None, name
+    chosen = said or infer(name, survey)
+    form = (spec.get("format") or time_format(name, survey)) if chosen == "time" else None
+    return Reading(name, chosen, "declared" if said else "inferred", kind, spec, form)
 
 
-def _word(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, pd.Timestamp):
-        return time_as_text(value)
-    return number_as_text(value) if isinstance(value, int | float) else str(value).strip()
+def survey_of(spec: Mapping[str, Any]) -> Survey:
+    """Return an empty survey of a column."""
+    return Survey(sentinels(spec))
 
 
-def _parse_text(name: str, raw: "pd.Series[Any]", declared: str | None, spec: Mapping[str, Any]) -> Parsed:
-    # values repeat: each distinct word is looked at once
-    try:
-        place, found = pd.factorize(raw, use_na_sentinel=False)
-    except TypeError as err:
-        raise _not_single(name, type(raw.dropna().iloc[0]).__name__) from err
-    words = ["" if word is None or word is pd.NA or word != word else _word(word) for word in found]
-    counts = np.bincount(place, minlength=len(words))
-    sentinels = set(spec.get("missing") or ())
-    missing = np.array([word in MISSING or word in sentinels for word in words], dtype=bool)
-    soft = np.array([word.lower() in MISSING_AMONG_VALUES for word in words], dtype=bool) & ~missing
-    reader = _Reader(name, raw, place, words, counts, missing, soft)
-    if declared in ("category", "text"):
-        values, kind = reader.text(), declared
-    elif declared == "number":
-        values, kind = reader.numbers(required=True), "number"
-    elif declared == "time":
-        values, kind = reader.times(spec.get("format"), required=True), "time"
+def as_words(raw: pa.Array) -> pa.Array:
+    """Return values as a person writes them; a missing one is null."""
+    if pa.types.is_string(raw.type):
+        return raw
+    if pa.types.is_large_string(raw.type) or pa.types.is_dictionary(raw.type) or pa.types.is_null(raw.type):
+        return raw.cast(pa.string())
+    if pa.types.is_boolean(raw.type):
+        return pc.if_else(raw, "true", "false")
+    once = raw.dictionary_encode()
+    if kind_of("", raw.type) == "time":
+        texts = [time_as_text(pd.Timestamp(value)) for value in _moments(once.dictionary).to_numpy()]
     else:
-        values, kind = reader.inferred()
-    absent = missing | (soft if kind in ("number", "time") else False)
-    missing_words: dict[str, int] = {}
-    for word, count in zip(np.array(words, dtype=object)[absent], counts[absent], strict=True):
-        missing_words[word] = missing_words.get(word, 0) + int(count)
-    how = "declared" if declared else "inferred"
-    return Parsed(pd.Series(values, index=raw.index, name=name), kind, how, missing_words)
+        texts = [number_as_text(value) for value in once.dictionary.to_pylist()]
+    return pa.array(texts, pa.string()).take(once.indices)
 
 
-@dataclass(frozen=True)
-class _Reader:
-    """A column of text as distinct words; row i holds ``words[place[i]]``."""
+def read(how: Reading, raw: pa.Array, first: int = 1) -> Read:
+    """Read a piece of a column.
 
-    name: str
-    raw: "pd.Series[Any]"
-    place: NDArray[np.intp]
-    words: Sequence[str]
-    counts: NDArray[np.int64]
-    missing: NDArray[np.bool_]
-    soft: NDArray[np.bool_]
+    Parameters
+    ----------
+    raw
+        Values as collected.
+    first
+        Number of the piece's first row.
+    """
+    if how.kind == "text" or how.kind != how.type:
+        return _READERS[how.type](how, as_words(raw), first)
+    if how.kind == "category":
+        return Read(pc.utf8_trim_whitespace(as_words(raw)), _gaps(raw))
+    if how.kind == "time":
+        values = _moments(raw)
+        return Read(values, _gaps(values))
+    return _typed_numbers(how, raw)
 
-    def inferred(self) -> tuple[NDArray[Any], str]:
-        """Return values and type: number if all are numbers, else time if all are times, else category or text."""
-        known = ~self.missing & ~self.soft
-        if not known.any():
-            # nothing but missing values, or words that could be levels
-            return self.text(), "category"
-        numeric = np.array([NUMBER.fullmatch(word) is not None for word in self.words], dtype=bool) & known
-        share = self.counts[numeric].sum() / self.counts[known].sum()
-        commas = np.array([COMMA.fullmatch(word) is not None for word in self.words], dtype=bool) & known
-        if commas.any() and self.counts[numeric | commas].sum() >= MOSTLY * self.counts[known].sum():
-            msg = (
-                f"column {self.name!r} holds numbers with commas; {self._examples(commas)}: write a point before "
-                "decimals and nothing between thousands, or set its type to category"
-            )
-            raise DataError(msg)
-        if share == 1:
-            return self.numbers(required=True), "number"
-        if share >= MOSTLY:
-            found = self._examples(known & ~numeric)
-            msg = (
-                f"column {self.name!r} holds numbers in {share:.0%} of its rows, and {found}: "
-                f"if these mean a missing value, set columns: {{{self.name}: {{missing: [...]}}}}; if the column is "
-                "no number, set its type to category"
-            )
-            raise DataError(msg)
-        times = self.times(None, required=False)
-        if times is not None:
-            return times, "time"
-        lengths = np.array([len(word) for word in self.words])
-        spaced = np.array([" " in word for word in self.words])
-        here = self.counts * ~self.missing
-        mean_length = (here * lengths).sum() / here.sum()
-        distinct = (here > 0).sum() / here.sum()
-        is_text = mean_length > TEXT_LENGTH or (distinct > 0.5 and (here * spaced).sum() > 0.5 * here.sum())
-        return self.text(), "text" if is_text and here.sum() > FEW_ROWS else "category"
 
-    def text(self) -> NDArray[Any]:
-        """Return the words; None for a missing one."""
-        words = np.array(self.words, dtype=object)
-        words[self.missing] = None
-        return words[self.place]
-
-    def numbers(self, *, required: bool) -> NDArray[np.float64]:
-        """Return numbers; NaN for a missing one."""
-        absent = self.missing | self.soft
-        wrong = np.array([not a and NUMBER.fullmatch(w) is None for w, a in zip(self.words, absent, strict=True)])
-        if required and wrong.any():
-            msg = (
-                f"column {self.name!r} must hold numbers; {self._examples(wrong)}: repair these rows, name the words "
-                f"that mean a missing value (columns: {{{self.name}: {{missing: [...]}}}}), or declare another type"
-            )
-            raise DataError(msg)
-        values = np.array([np.nan if a else float(w) for w, a in zip(self.words, absent, strict=True)])
-        return values[self.place]
-
-    def times(self, given: str | None, *, required: bool) -> Any:
-        """Return times, NaT for a missing one; None if the words are no times and need not be."""
-        absent = self.missing | self.soft
-        known = pd.Series([word for word, gone in zip(self.words, absent, strict=True) if not gone], dtype=object)
-        formats = [given] if given else self._fitting(known)
-        if len(formats) > 1:
-            msg = (
-                f"column {self.name!r} holds times that can be read as {listed(map(repr, formats))}, for instance "
-                f'{known.iloc[0]!r}: say which, columns: {{{self.name}: {{type: time, format: "{formats[0]}"}}}}'
-            )
-            raise DataError(msg)
-        read = pd.to_datetime(known, format=formats[0], errors="coerce", utc=True) if formats else None
-        if read is None or read.isna().any():
-            if not required:
-                return None
-            bad = np.zeros(len(self.words), dtype=bool)
-            bad[np.flatnonzero(~absent)[read.isna().to_numpy() if read is not None else slice(None)]] = True
-            wanted = f"as {given!r}" if given else "such as 2024-01-31, or a declared format"
-            msg = f"column {self.name!r} must hold times {wanted}; {self._examples(bad)}: repair these rows"
-            raise DataError(msg)
-        values = np.full(len(self.words), np.datetime64("NaT", "us"), dtype="datetime64[us]")
-        values[~absent] = _naive(read).to_numpy()
-        return values[self.place]
-
-    def _fitting(self, known: "pd.Series[Any]") -> list[str]:
-        if all(ISO_TIME.fullmatch(word) for word in known):
-            return ["ISO8601"]
-        sample = known.head(50)
-        likely = [f for f in TIME_FORMATS if pd.to_datetime(sample, format=f, errors="coerce").notna().all()]
-        return [f for f in likely if pd.to_datetime(known, format=f, errors="coerce").notna().all()]
-
-    def _examples(self, bad: NDArray[np.bool_]) -> str:
-        return _rows(self.raw, bad[self.place])
+def explain(how: Reading, fault: str, examples: Examples) -> DataError:
+    """Return the error that says what must hold of a column, and which rows do not."""
+    name, spec = how.name, how.spec
+    repair = "repair these rows"
+    if fault == "number":
+        must = "hold numbers" + (f" in {spec['unit']}" if spec.get("unit") else "")
+        repair += (
+            f", name the words that mean a missing value (columns: {{{name}: {{missing: [...]}}}}), "
+            "or declare another type"
+        )
+    elif fault == "finite":
+        must, repair = "be finite", f"{repair}, or declare them missing"
+    elif fault == "exact":
+        must = "hold numbers that a float of 64 bits holds exactly"
+        repair = "if they are names, set its type to category; if they are quantities, round them"
+    elif fault == "time":
+        must = "hold times " + (
+            f"as {how.form!r}" if spec.get("format") else "such as 2024-01-31, or a declared format"
+        )
+    elif fault == "clock":
+        must = f"hold times that clocks in {spec['zone']} showed once"
+        repair = "write these with their offset, such as 2024-10-27T02:30+02:00"
+    else:
+        bound = "at least" if fault == "min" else "at most"
+        must, repair = f"be {bound} {spec[fault]:g}", f"{repair}, or correct columns.{name}.{fault}"
+    return DataError(f"column {name!r} must {must}; {examples}: {repair}")
 
 
 def number_as_text(value: float) -> str:
@@ -287,34 +221,169 @@ def time_as_text(value: pd.Timestamp) -> str:
     return value.isoformat().removesuffix("T00:00:00")
 
 
-def _naive(times: "pd.Series[Any]") -> "pd.Series[Any]":
+def _gaps(values: pa.Array) -> dict[str, int]:
+    return {"": values.null_count} if values.null_count else {}
+
+
+def _moments(raw: pa.Array) -> pa.Array:
     """Return times in UTC without a zone, to the microsecond."""
-    if getattr(times.dt, "tz", None) is not None:
-        times = times.dt.tz_convert("UTC").dt.tz_localize(None)
-    return times.astype("datetime64[us]")
+    if pa.types.is_date(raw.type):
+        return raw.cast(TIME)
+    zoned = pa.timestamp("us", tz=raw.type.tz)
+    return raw.cast(zoned, safe=False).cast(TIME) if raw.type.tz else raw.cast(TIME, safe=False)
 
 
-def _rows(raw: "pd.Series[Any]", bad: Any) -> str:
-    chosen = raw[np.asarray(bad)]
-    shown = ", ".join(f"row {row} is {value!r}" for row, value in chosen.head(SHOWN).items())
-    return shown if len(chosen) <= SHOWN else f"{shown}, and {len(chosen) - SHOWN} more"
+def _text(how: Reading, raw: pa.Array, first: int) -> Read:
+    piece = Words.of(raw, first)
+    missing = piece.among(sentinels(how.spec))
+    words = pc.if_else(pa.array(missing), pa.scalar(None, pa.string()), piece.words)
+    if spelling := how.spec.get("spelling"):
+        right = {variant: word for word, variants in spelling.items() for variant in variants}
+        words = pa.array([right.get(word, word) for word in words.to_pylist()], pa.string())
+    return Read(words.take(pa.array(piece.place)), piece.counted(missing))
 
 
-def _check_range(name: str, values: "pd.Series[Any]", spec: Mapping[str, Any]) -> None:
-    for key, outside in _ranges(values, spec):
-        if outside.any():
-            bound = "at least" if key == "min" else "at most"
-            msg = (
-                f"column {name!r} must be {bound} {spec[key]:g}; {_rows(values, outside)}: repair these rows, or "
-                f"correct columns.{name}.{key}"
-            )
-            raise DataError(msg)
+def _times(how: Reading, raw: pa.Array, first: int) -> Read:
+    piece = Words.of(raw, first)
+    missing = piece.among(sentinels(how.spec)) | piece.among(MISSING_AMONG_VALUES, lower=True)
+    known = np.flatnonzero(~missing)
+    words = piece.words.take(pa.array(known))
+    found = times(words, how.form or ISO)
+    wrong = {"time": np.asarray(found.isna())}
+    if zone := how.spec.get("zone"):
+        naive = ~mask(pc.match_substring_regex(words, OFFSET))
+        local = found.tz_localize(None).tz_localize(zone, ambiguous="NaT", nonexistent="NaT").tz_convert("UTC")
+        wrong["clock"] = np.asarray(local.isna()) & naive & ~wrong["time"]
+        found = found.where(~naive, local)
+    values = np.full(len(piece.words), np.datetime64("NaT", "us"), dtype="datetime64[us]")
+    values[known] = found.tz_localize(None).to_numpy().astype("datetime64[us]")
+    faults = {}
+    for fault, rows in wrong.items():
+        if rows.any():
+            word_is_wrong = np.zeros(len(piece.words), dtype=bool)
+            word_is_wrong[known[rows]] = True
+            faults[fault] = word_is_wrong[piece.place]
+    return Read(pa.array(values[piece.place], TIME, from_pandas=True), piece.counted(missing), faults)
 
 
-def _ranges(values: "pd.Series[Any]", spec: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    found = []
-    if spec.get("min") is not None:
-        found.append(("min", values < spec["min"]))
-    if spec.get("max") is not None:
-        found.append(("max", values > spec["max"]))
+def _numbers(how: Reading, raw: pa.Array, first: int) -> Read:
+    """Read numbers: all at once where every word is a number or a usual missing word, else word by word."""
+    words = pc.utf8_trim_whitespace(pc.fill_null(raw, ""))
+    usual = pc.is_in(words, value_set=_usual(how.spec))
+    known = pc.if_else(usual, pa.scalar(None, pa.string()), words)
+    try:
+        values = _scaled(how.spec, *_plain(how.spec, known))
+    except pa.ArrowInvalid:
+        return _rare_numbers(how, raw, first)
+    numbers = values.fill_null(0.0).to_numpy()
+    if not np.isfinite(numbers).all() or np.abs(numbers).max(initial=0) > EXACT:
+        return _rare_numbers(how, raw, first)
+    counted: dict[str, int] = {}
+    if pc.any(usual).as_py():
+        found = words.filter(usual).value_counts()
+        counted = dict(zip(found.field(0).to_pylist(), found.field(1).to_pylist(), strict=True))
+    return Read(values, counted, _outside(how, values))
+
+
+def _rare_numbers(how: Reading, raw: pa.Array, first: int) -> Read:
+    """Read numbers by their distinct words, and say which are none."""
+    piece = Words.of(raw, first)
+    missing = piece.among(sentinels(how.spec)) | piece.among(MISSING_AMONG_VALUES, lower=True)
+    known = pc.if_else(pa.array(missing), pa.scalar(None, pa.string()), piece.words)
+    plain, factor = _plain(how.spec, known)
+    wrong = ~missing & ~mask(pc.fill_null(pc.match_substring_regex(plain, NUMBER), False))
+    texts = [None if bad else word for word, bad in zip(plain.to_pylist(), wrong, strict=True)]
+    # Python reads a plus before a number, and what is too large as infinite, which Arrow refuses
+    parsed = pa.array([None if text is None else float(text) for text in texts], pa.float64())
+    numbers = parsed.to_numpy(zero_copy_only=False)
+    rounded = np.array([text is not None and _is_rounded(text, x) for text, x in zip(texts, numbers, strict=True)])
+    values = _scaled(how.spec, parsed, factor).take(pa.array(piece.place))
+    faults = {
+        fault: words[piece.place]
+        for fault, words in (("number", wrong), ("finite", np.isinf(numbers)), ("exact", rounded.astype(bool)))
+        if words.any()
+    }
+    return Read(values, piece.counted(missing), faults or _outside(how, values))
+
+
+def _typed_numbers(how: Reading, raw: pa.Array) -> Read:
+    faults: dict[str, Mask] = {}
+    try:
+        values = raw.cast(pa.float64())
+    except pa.ArrowInvalid:
+        values = raw.cast(pa.float64(), safe=False)
+        faults["exact"] = np.array([v is not None and int(v) != float(v) for v in raw.to_pylist()])
+    numbers = values.to_numpy(zero_copy_only=False)
+    if np.isinf(numbers).any():
+        faults["finite"] = np.isinf(numbers)
+    gone = np.isnan(numbers)
+    counted = {"": int(gone.sum())} if gone.any() else {}
+    for word in how.spec.get("missing") or ():
+        try:
+            sentinel = numbers == float(word)
+        except ValueError:
+            continue  # a word for a column of text
+        if sentinel.any():
+            counted[word] = int(sentinel.sum())
+            gone |= sentinel
+    values = pa.array(numbers, mask=gone)
+    return Read(values, counted, faults or _outside(how, values))
+
+
+def _usual(spec: Mapping[str, Any]) -> pa.Array:
+    """Return the words that stand for a missing number, as they are usually written."""
+    soft = {case for word in MISSING_AMONG_VALUES for case in (word, word.upper(), word.capitalize())}
+    return pa.array(sorted(sentinels(spec) | soft), pa.string())
+
+
+def _plain(spec: Mapping[str, Any], words: pa.Array) -> tuple[pa.Array, pa.Array | None]:
+    """Return numbers as a program writes them, and the factor of each word's unit where a unit is declared."""
+    factor = None
+    decimal, thousands = spec.get("decimal") or ".", spec.get("thousands")
+    if unit := spec.get("unit"):
+        factors = {unit: 1.0} | dict(spec.get("units") or {})
+        names = "|".join(_quoted(name) for name in sorted(factors, key=len, reverse=True))
+        parts = pc.extract_regex(words, rf"^(?P<number>.*[0-9.,])\s*(?P<unit>{names})$")
+        bare = pc.is_null(parts)
+        found = pc.index_in(pc.struct_field(parts, "unit"), value_set=pa.array(list(factors)))
+        factor = pc.if_else(bare, 1.0, pa.array(list(factors.values())).take(found))
+        words = pc.if_else(bare, words, pc.struct_field(parts, "number"))
+    if thousands:
+        mark = _quoted(thousands)
+        grouped = rf"^[+-]?\d{{1,3}}({mark}\d{{3}})+({_quoted(decimal)}\d*)?$"
+        joined = pc.replace_substring(words, thousands, "")
+        words = pc.if_else(pc.match_substring_regex(words, grouped), joined, words)
+    if decimal != ".":
+        mark = _quoted(decimal)
+        fits = pc.match_substring_regex(words, rf"^[+-]?(\d+{mark}?\d*|{mark}\d+)([eE][+-]?\d+)?$")
+        words = pc.if_else(fits, pc.replace_substring(words, decimal, "."), NO_NUMBER)
+    return words, factor
+
+
+def _quoted(text: str) -> str:
+    """Return a pattern of RE2 that fits a text alone."""
+    return rf"\Q{text}\E"
+
+
+def _scaled(spec: Mapping[str, Any], numbers: pa.Array, factor: pa.Array | None) -> pa.Array:
+    values = numbers.cast(pa.float64())
+    return values if factor is None else pc.multiply(values, factor)
+
+
+def _is_rounded(text: str, value: float) -> bool:
+    """Return whether a whole number is not the float that it became."""
+    return abs(value) > EXACT and value not in (np.inf, -np.inf) and text.lstrip("+-").isdigit() and int(text) != value
+
+
+def _outside(how: Reading, values: pa.Array) -> dict[str, Mask]:
+    """Return the rows outside of the declared range."""
+    found = {}
+    for bound, compare in (("min", pc.less), ("max", pc.greater)):
+        if (limit := how.spec.get(bound)) is not None:
+            rows: NDArray[np.bool_] = mask(pc.fill_null(compare(values, limit), False))
+            if rows.any():
+                found[bound] = rows
     return found
+
+
+_READERS = {"number": _numbers, "time": _times, "category": _text, "text": _text}

@@ -14,12 +14,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from pydantic import ValidationError
 
-from serpens import cleaning, io
+from serpens import io
 from serpens.artefacts import Artefact, Digest, Evaluation, MadeFrom, Record, ResolvedStudy
 from serpens.errors import DataError
 from serpens.features import Columns
+from serpens.identity import row_digests
 from serpens.layout import Run, StudyFolder
 
 ROW, CONTENT = "row", "content"
@@ -169,7 +171,8 @@ def _rows(folder: StudyFolder, study: ResolvedStudy) -> pd.DataFrame:
     """Return what each cleaned row is called, what it holds, and the group or time that the claim puts it in."""
     table = io.read_table(folder.root / "data/clean.parquet")
     # the column of that name in the cleaned table is the id where there is one, whatever else the row holds
-    rows = table[[ROW]].assign(content=cleaning.row_digests(table.drop(columns=[ROW, CONTENT])))
+    held = pa.Table.from_pandas(table.drop(columns=[ROW, CONTENT]), preserve_index=False)
+    rows = table[[ROW]].assign(content=row_digests(held).to_numpy(zero_copy_only=False))
     claim = study.test_on
     for role, column in (("group", claim.new), ("time", claim.after)):
         if column is not None and not study.horizon:

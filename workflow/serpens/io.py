@@ -9,6 +9,7 @@ import glob
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,6 +51,17 @@ def sweep(path: PathLike) -> None:
     path = Path(path)
     for left in path.parent.glob(f".{glob.escape(path.name)}.*{PART}"):
         left.unlink(missing_ok=True)
+
+
+@contextmanager
+def workspace(path: PathLike) -> Iterator[Path]:
+    """Yield the path of a folder beside ``path`` for what does not outlive the block, nor a block that was killed."""
+    folder = Path(path).with_name(f".{Path(path).name}.work")
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def sha256(path: PathLike) -> str:
@@ -106,24 +118,22 @@ def write_stream(path: PathLike, stream: "Stream") -> int:
     A row group holds so many rows as make ``GROUP_CELLS`` values, whatever the pieces in which they come: the bytes of
     the file depend on the rows alone, and the memory that it takes on neither.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    at_once = max(1, GROUP_CELLS // max(1, len(stream.schema)))
+    from serpens.streams import regrouped
+
+    at_once = group_rows(len(stream.schema))
     rows = 0
-    waiting: list[pa.RecordBatch] = []
     with replacing(path) as temporary, pq.ParquetWriter(temporary, stream.schema, compression="zstd") as writer:
-        for batch in stream.batches():
-            waiting.append(batch)
-            while sum(map(len, waiting)) >= at_once:
-                table = pa.Table.from_batches(waiting)
-                writer.write_table(table.slice(0, at_once), row_group_size=at_once)
-                rows += at_once
-                waiting = table.slice(at_once).to_batches()
-        if held := sum(map(len, waiting)):
-            writer.write_table(pa.Table.from_batches(waiting), row_group_size=at_once)
-            rows += held
+        for table in regrouped(stream.batches(), at_once):
+            writer.write_table(table, row_group_size=at_once)
+            rows += table.num_rows
     return rows
+
+
+def group_rows(n_columns: int) -> int:
+    """Return how many rows of so many columns are read and written at once."""
+    return max(1, GROUP_CELLS // max(1, n_columns))
 
 
 def read_stream(path: PathLike, columns: Sequence[str] | None = None) -> "Stream":
@@ -139,10 +149,11 @@ def read_stream(path: PathLike, columns: Sequence[str] | None = None) -> "Stream
             for group in range(file.num_row_groups):
                 yield from file.read_row_group(group, columns=columns).combine_chunks().to_batches()
 
-    schema = pq.read_schema(path)
+    with pq.ParquetFile(path) as file:
+        schema, rows = file.schema_arrow, file.metadata.num_rows
     if columns is not None:
         schema = pa.schema([schema.field(name) for name in columns])
-    return Stream(schema, batches)
+    return Stream(schema, batches, rows, lambda names: read_stream(path, names))
 
 
 def write_table(path: PathLike, frame: "pd.DataFrame") -> None:

@@ -3,11 +3,10 @@
 Each takes the settings of its rule (:mod:`serpens.settings`) and data, and returns data; scripts read and write.
 """
 
-import hashlib
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,10 +16,9 @@ from serpens import features, io, series, splits
 from serpens.artefacts import Digest, Evaluation, ModelDescription, Schema, Series
 from serpens.features import Columns, Prepared
 from serpens.layout import Run, StudyFolder
+from serpens.streams import Stream
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from serpens.checkpoints import Checkpoints
     from serpens.cleaning import Cleaned
     from serpens.fitting import Fitted
@@ -50,25 +48,11 @@ def collect(settings: Settings) -> "Collected":
     return replace(collected, source=described)
 
 
-def clean(settings: Settings, table: "pd.DataFrame") -> "Cleaned":
-    """Say what every row and column is; keep what the study uses."""
+def clean(settings: Settings, stream: Stream, *, folder: Path, threads: int = 1) -> "Cleaned":
+    """Say what every row and column is; keep what the study uses. Rows may wait in the folder until they are sorted."""
     from serpens import cleaning
 
-    return cleaning.clean(table, **settings)
-
-
-def digest(cleaned: "Cleaned") -> Digest:
-    """Return what later jobs depend on: the cleaned rows, and what is known of their columns."""
-    columns = {
-        column.name: {"role": column.role, "type": column.type} for column in cleaned.account.columns if column.kept
-    }
-    known = {"task": cleaned.task, "classes": list(cleaned.classes), "columns": columns}
-    content = hashlib.sha256(json.dumps(known, sort_keys=True).encode())
-    for name in sorted(cleaned.frame.columns):
-        # text of values in canonical order: the same rows give the same digest whatever file held them
-        content.update(f"\x1d{name}\x1e".encode())
-        content.update("\x1f".join(map(repr, cleaned.frame[name].tolist())).encode())
-    return Digest(sha256=content.hexdigest(), rows=len(cleaned.frame), **known)
+    return cleaning.clean(stream, folder=folder, threads=threads, **settings)
 
 
 def split(settings: Settings, number: int, table: Columns, known: Digest) -> tuple[dict[str, Columns], Schema]:

@@ -1,0 +1,81 @@
+"""How many different values there are, counted piece by piece in memory that does not grow."""
+
+import hashlib
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+# So many are counted exactly.
+EXACT = 4096
+Hashes = NDArray[np.uint64]
+
+
+@dataclass
+class Distinct:
+    """The least hashes of the values that were seen: all of them, as long as they are few.
+
+    Pieces add up to the same in any order. Above ``EXACT`` values their number is estimated by how densely the least
+    hashes lie, with a relative standard error of ``1 / sqrt(EXACT)``, 1.6 %.
+
+    References
+    ----------
+    Bar-Yossef, Jayram, Kumar, Sivakumar and Trevisan (2002), "Counting distinct elements in a data stream", RANDOM.
+    """
+
+    least: Hashes = field(default_factory=lambda: np.empty(0, dtype=np.uint64))
+
+    def add(self, values: pa.Array) -> None:
+        """Add the values of a piece; null is none."""
+        if values.null_count:
+            values = values.drop_null()
+        if len(values):
+            self._merge(hashes(values))
+
+    def merge(self, other: "Distinct") -> None:
+        """Add what another count has seen."""
+        self._merge(other.least)
+
+    def _merge(self, more: Hashes) -> None:
+        if len(self.least) == EXACT:
+            more = more[more < self.least[-1]]
+        self.least = np.unique(np.concatenate([self.least, np.unique(more)]))[:EXACT]
+
+    @property
+    def exact(self) -> bool:
+        """Whether ``n`` is a count."""
+        return len(self.least) < EXACT
+
+    @property
+    def n(self) -> int:
+        """How many different values there were."""
+        if self.exact:
+            return len(self.least)
+        return round((EXACT - 1) / (float(self.least[-1]) / 2.0**64))
+
+
+def hashes(values: pa.Array) -> Hashes:
+    """Return 64 bits for each value, or for each different one: the same for equal values."""
+    if pa.types.is_string(values.type):
+        return _words(values)
+    bits = values.to_numpy(zero_copy_only=False)
+    if bits.dtype.kind == "f":
+        bits = bits + 0.0  # one zero, not two
+    return _mixed(np.ascontiguousarray(bits).view(np.uint64))
+
+
+def _words(words: pa.Array) -> Hashes:
+    once = pc.unique(words).cast(pa.binary()).to_pylist()
+    digests = b"".join(hashlib.blake2b(word, digest_size=8).digest() for word in once)
+    return np.frombuffer(digests, dtype=np.uint64)
+
+
+def _mixed(bits: Hashes) -> Hashes:
+    """Return well mixed bits: the finaliser of SplitMix64 (Steele, Lea and Flood, 2014)."""
+    bits = bits ^ (bits >> np.uint64(30))
+    bits *= np.uint64(0xBF58476D1CE4E5B9)
+    bits ^= bits >> np.uint64(27)
+    bits *= np.uint64(0x94D049BB133111EB)
+    return bits ^ (bits >> np.uint64(31))
