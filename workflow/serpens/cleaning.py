@@ -4,6 +4,8 @@ The same rows in another order, or columns in another order, give the same clean
 than a few pieces: it is read, typed and dealt to ranges of its canonical order, and each range is sorted and counted.
 """
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +23,7 @@ from serpens.calendar import regular
 from serpens.columns import Reading, as_words, explain, read, reading, reads_words, survey_of
 from serpens.config import Task
 from serpens.configtypes import choice
-from serpens.describing import ContentDigest, Description
+from serpens.describing import Description, digest_of
 from serpens.errors import DataError, listed
 from serpens.identity import as_text
 from serpens.streams import Stream, ahead, regrouped
@@ -37,6 +39,8 @@ FEATURE, ROW = "feature", "row"
 OURS = (ROW, CONTENT)
 # Rows whose keys say where the ranges of the canonical order begin.
 SAMPLED = 10_000
+# Rows by which columns are read at first.
+GUESSED = 10_000
 
 
 @dataclass
@@ -162,7 +166,8 @@ class _Table:
         The first piece tells how columns are read. When a later piece says otherwise, the columns in question are
         surveyed whole, and the table is read once more.
         """
-        self._decide(self.used, next(self.stream.batches(), None))
+        first = next(self.stream.batches(), None)
+        self._decide(self.used, first.slice(0, GUESSED) if first is not None else None)
         while True:
             tally = Tally()
             surveys = {name: survey_of(self.specs[name]) for name in self._watched()}
@@ -428,33 +433,42 @@ class _Finish:
         types = {name: schema.field(name).type for name in schema.names if name not in (PLACE, CONTENT)}
         if self.task == "classification":
             types[self.roles.target] = pa.string()
-        described = {name: each for name, each in types.items() if name != COHORT}
         out = {name for name in types if name not in self.reasons}
         if self.roles.by_column().get(self.roles.id or "") == "id":
             out.discard(str(self.roles.id))
         final = pa.schema([(ROW, pa.string()), (CONTENT, pa.string()), *((name, types[name]) for name in sorted(out))])
 
+        columns = self.tally.columns
+        told = {
+            name: Description(each, (columns[name].low or 0.0, columns[name].high or 0.0))
+            for name, each in types.items()
+            if name not in (COHORT, self.roles.id)
+        }
+
+        def described(group: pa.Table) -> tuple[pa.Table, dict[str, Description], bytes]:
+            table = group.combine_chunks()
+            rows = table.select(final.names)
+            pieces = {name: whole.of(table.column(name).combine_chunks()) for name, whole in told.items()}
+            return rows, pieces, digest_of(rows)
+
         def batches() -> Iterator[pa.RecordBatch]:
-            digest = ContentDigest()
-            descriptions = {
-                name: Description(self.tally.columns[name].low, self.tally.columns[name].high) for name in described
-            }
+            digest = hashlib.sha256()
             with self.ranges:
-                for group in regrouped(self._named(), io.group_rows(len(final))):
-                    table = group.combine_chunks()
-                    for name, description in descriptions.items():
-                        description.add(table.column(name).combine_chunks())
-                    digest.add(rows := table.select(final.names))
+                groups = regrouped(self._named(), io.group_rows(len(final)))
+                for rows, pieces, content in ahead(described, groups, self.threads):
+                    for name, piece in pieces.items():
+                        told[name].merge(piece)
+                    digest.update(content)
                     self.kept += len(rows)
                     yield from rows.to_batches()
-            self._account(result, descriptions, digest)
+            self._account(result, told, digest)
 
         result = Cleaned(Stream(final, batches), self.task)
         return result
 
-    def _account(self, result: Cleaned, descriptions: Mapping[str, Description], digest: ContentDigest) -> None:
+    def _account(self, result: Cleaned, told: Mapping[str, Description], digest: "hashlib._Hash") -> None:
         if self.task == "classification":
-            levels = descriptions[self.roles.target].levels
+            levels = told[self.roles.target].levels
             if levels is None:
                 msg = (
                     f"the target {self.roles.target!r} must have classes; it has more than a thousand: is it a number?"
@@ -462,7 +476,7 @@ class _Finish:
                 raise DataError(msg)
             result.classes = _classes(levels, self.roles.target, self.positive_class)
         by_column = self.roles.by_column()
-        entries = [self._entry(name, by_column.get(name, FEATURE), descriptions.get(name)) for name in self.table.names]
+        entries = [self._entry(name, by_column.get(name, FEATURE), told.get(name)) for name in self.table.names]
         if not any(entry.role == FEATURE and entry.kept for entry in entries) and not self.horizon:
             why = listed(f"{name} ({reason})" for name, reason in self.reasons.items())
             msg = f"at least one column must be left to predict from; there is none. Left out: {why or 'none'}"
@@ -479,17 +493,20 @@ class _Finish:
         result.account = Cleaning(rows=rows, columns=tuple(entries))
         columns = {entry.name: {"role": entry.role, "type": str(entry.type)} for entry in entries if entry.kept}
         known = {"task": self.task, "classes": list(result.classes), "columns": columns}
-        result.digest = Digest(sha256=digest.hexdigest(known), rows=self.kept, **known)
+        digest.update(json.dumps(known, sort_keys=True).encode())
+        result.digest = Digest(sha256=digest.hexdigest(), rows=self.kept, **known)
 
     def _entry(self, name: str, role: Any, description: Description | None) -> ColumnAccount:
         reason = self.reasons.get(name)
         entry: dict[str, Any] = {"name": name, "role": role, "kept": reason is None, "reason": reason}
-        if description is None:
+        if name not in self.table.readings:
             return ColumnAccount(**entry)
         how = self.table.readings[name]
         entry |= {"type": how.type, "how": how.how, "missing_words": dict(self.tally.columns[name].missing_words)}
         if role == "target" and self.task == "classification":
             entry["type"] = "category"
+        if description is None:  # an id: every row has one of its own
+            return ColumnAccount(**entry, missing=0, distinct=self.kept)
         return ColumnAccount(**entry, **description.entry())
 
     def _named(self) -> Iterator[pa.Table]:

@@ -76,11 +76,14 @@ class Read:
         How often each word stood for a missing value; an empty field is the empty word.
     faults
         Rows that are wrong, by what must hold.
+    words
+        A text's distinct words.
     """
 
     values: pa.Array
     missing_words: dict[str, int]
     faults: dict[str, Mask] = field(default_factory=dict)
+    words: Words | None = None
 
 
 def kind_of(name: str, type_: pa.DataType) -> str:
@@ -240,7 +243,7 @@ def _text(how: Reading, raw: pa.Array, first: int) -> Read:
     if spelling := how.spec.get("spelling"):
         right = {variant: word for word, variants in spelling.items() for variant in variants}
         words = pa.array([right.get(word, word) for word in words.to_pylist()], pa.string())
-    return Read(words.take(pa.array(piece.place)), piece.counted(missing))
+    return Read(words.take(pa.array(piece.place)), piece.counted(missing), words=piece)
 
 
 def _times(how: Reading, raw: pa.Array, first: int) -> Read:

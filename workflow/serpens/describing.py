@@ -1,15 +1,15 @@
 """What cleaned rows hold: columns described, and the content digested, while the rows pass by."""
 
 import hashlib
-import json
 from collections import Counter
-from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from serpens.artefacts import Histogram
 from serpens.distinct import Distinct
@@ -19,61 +19,74 @@ HISTOGRAM_BINS, SHOWN_LEVELS = 20, 12
 MAX_COUNTED = 10_000
 
 
+@dataclass
 class Description:
-    """A column as it is kept.
+    """A column as it is kept; those of pieces add up, in their order, to that of the column.
 
-    Parameters
+    Attributes
     ----------
-    low, high
-        Least and greatest value, for numbers and times.
-
-    Notes
-    -----
-    Mean and standard deviation of pieces are put together as Chan, Golub and LeVeque (1983) do, in the order of the
-    pieces.
+    range
+        Least and greatest value of the whole column, for numbers and times.
+    squares
+        Sum of squared differences from the mean.
+    levels
+        How often each word occurs; None where there are too many.
     """
 
-    def __init__(self, low: float | None, high: float | None) -> None:
-        # without them no value will come
-        self.range = (low or 0.0, high or 0.0)
-        self.rows = 0
-        self.known = 0
-        self.mean = 0.0
-        self.squares = 0.0
-        self.distinct = Distinct()
-        self.levels: Counter[str] | None = Counter()
-        self.counts = np.zeros(HISTOGRAM_BINS, dtype=np.int64)
-        self.edges: tuple[float, ...] = ()
-        self.type: pa.DataType = pa.null()
+    type: pa.DataType
+    range: tuple[float, float] = (0.0, 0.0)
+    rows: int = 0
+    known: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+    distinct: Distinct = field(default_factory=Distinct)
+    levels: Counter[str] | None = field(default_factory=Counter)
+    edges: tuple[float, ...] = ()
+    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(HISTOGRAM_BINS, dtype=np.int64))
 
-    def add(self, values: pa.Array) -> None:
-        """Add a piece of the column."""
-        self.type = values.type
-        self.rows += len(values)
+    def of(self, values: pa.Array) -> "Description":
+        """Return the description of a piece of the column."""
+        piece = replace(self, rows=len(values), known=len(values) - values.null_count)
+        if not piece.known:
+            return piece
         known = values.drop_null() if values.null_count else values
-        if not len(known):
-            return
-        self.distinct.add(known)
-        if pa.types.is_floating(values.type):
-            self._add_numbers(known.to_numpy())
-        elif pa.types.is_string(values.type) and self.levels is not None:
+        piece.distinct = Distinct()
+        piece.distinct.add(known, known=self.distinct)
+        if pa.types.is_string(self.type):
             found = known.value_counts()
-            if len(found) <= MAX_COUNTED:
-                self.levels += Counter(dict(zip(found.field(0).to_pylist(), found.field(1).to_pylist(), strict=True)))
-            if len(found) > MAX_COUNTED or len(self.levels) > MAX_COUNTED:
-                self.levels = None
-        self.known += len(known)
+            few = len(found) <= MAX_COUNTED
+            counted = zip(found.field(0).to_pylist(), found.field(1).to_pylist(), strict=True) if few else ()
+            piece.levels = Counter(dict(counted)) if few else None
+        elif pa.types.is_floating(self.type):
+            x = known.to_numpy()
+            piece.mean = float(x.mean())
+            piece.squares = float(np.square(x - piece.mean).sum())
+            counts, edges = np.histogram(x, bins=HISTOGRAM_BINS, range=self.range)
+            piece.counts, piece.edges = counts.astype(np.int64), tuple(edges.tolist())
+        return piece
 
-    def _add_numbers(self, x: Any) -> None:
-        mean = float(x.mean())
-        squares = float(np.square(x - mean).sum())
-        total = self.known + len(x)
-        shift = mean - self.mean
-        self.mean += shift * (len(x) / total)
-        self.squares += squares + shift * shift * (self.known * len(x) / total)
-        counts, edges = np.histogram(x, bins=HISTOGRAM_BINS, range=self.range)
-        self.counts += counts
-        self.edges = tuple(edges.tolist())
+    def merge(self, piece: "Description") -> None:
+        """Add the next piece.
+
+        References
+        ----------
+        Chan, Golub and LeVeque (1983), "Algorithms for computing the sample variance", The American Statistician 37.
+        """
+        self.rows += piece.rows
+        if not piece.known:
+            return
+        total = self.known + piece.known
+        shift = piece.mean - self.mean
+        self.mean += shift * (piece.known / total)
+        self.squares += piece.squares + shift * shift * (self.known * piece.known / total)
+        self.known = total
+        self.distinct.merge(piece.distinct)
+        self.counts = self.counts + piece.counts
+        self.edges = piece.edges
+        if self.levels is not None:
+            self.levels = None if piece.levels is None else self.levels + piece.levels
+            if self.levels is not None and len(self.levels) > MAX_COUNTED:
+                self.levels = None
 
     def entry(self) -> dict[str, Any]:
         """Return the fields of a :class:`serpens.artefacts.ColumnAccount` that the values fill."""
@@ -93,27 +106,14 @@ class Description:
         return said | {"levels": tuple(frequent)}
 
 
-class ContentDigest:
-    """sha256 of a table, the same for the same values however they are stored.
-
-    Each table that is added counts with its rows, so tables are to be cut by the rows alone.
-    """
-
-    def __init__(self) -> None:
-        self.content = hashlib.sha256()
-
-    def add(self, table: pa.Table) -> None:
-        """Add rows."""
-        for name in sorted(table.column_names):
-            self.content.update(f"\x1d{name}\x1e{len(table)}\x1e".encode())
-            for part in _bytes(table.column(name).combine_chunks()):
-                self.content.update(part)
-
-    def hexdigest(self, known: Mapping[str, Any]) -> str:
-        """Return 64 hexadecimal digits for all rows, and what is known of their columns."""
-        whole = self.content.copy()
-        whole.update(json.dumps(known, sort_keys=True).encode())
-        return whole.hexdigest()
+def digest_of(table: pa.Table) -> bytes:
+    """Return the sha256 of a table's values, the same however they are stored."""
+    content = hashlib.sha256()
+    for name in sorted(table.column_names):
+        content.update(f"\x1d{name}\x1e{len(table)}\x1e".encode())
+        for part in _bytes(table.column(name).combine_chunks()):
+            content.update(part)
+    return content.digest()
 
 
 def _bytes(values: pa.Array) -> list[Any]:

@@ -27,21 +27,36 @@ class Distinct:
 
     least: Hashes = field(default_factory=lambda: np.empty(0, dtype=np.uint64))
 
-    def add(self, values: pa.Array) -> None:
-        """Add the values of a piece; null is none."""
+    def add(self, values: pa.Array, *, known: "Distinct | None" = None) -> None:
+        """Add the values of a piece; null is none.
+
+        Parameters
+        ----------
+        known
+            What this will be merged into: what is too great for that need not be looked at.
+        """
         if values.null_count:
             values = values.drop_null()
         if len(values):
-            self._merge(hashes(values))
+            more = hashes(values)
+            self._merge(more if known is None else known.below(more))
 
     def merge(self, other: "Distinct") -> None:
         """Add what another count has seen."""
-        self._merge(other.least)
+        if len(other.least):
+            self._merge(other.least)
+
+    def below(self, more: Hashes) -> Hashes:
+        """Return the hashes that may be among the least."""
+        least = self.least
+        return more[more < least[-1]] if len(least) == EXACT else more
 
     def _merge(self, more: Hashes) -> None:
-        if len(self.least) == EXACT:
-            more = more[more < self.least[-1]]
-        self.least = np.unique(np.concatenate([self.least, np.unique(more)]))[:EXACT]
+        together = np.sort(np.concatenate([self.least, self.below(more)]))
+        # np.unique hashes what it has, which is slower than to sort it
+        first = np.ones(len(together), dtype=bool)
+        first[1:] = together[1:] != together[:-1]
+        self.least = together[first][:EXACT]
 
     @property
     def exact(self) -> bool:

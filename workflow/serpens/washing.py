@@ -164,6 +164,7 @@ class Washer:
             for name, found in reads.items()
             for fault, rows in found.faults.items()
         }
+        words = {name: found.words for name, found in reads.items() if name in self.watched and found.words}
         tally = Tally(read=len(batch))
         for name, found in reads.items():
             tally.columns[name] = ColumnTally(Counter(found.missing_words))
@@ -180,17 +181,15 @@ class Washer:
         if not stays.all():
             table = table.filter(pa.array(stays))
         for name in self.readings:
-            _count(tally.columns[name], table.column(name))
+            if name != self.roles.id:
+                _count(tally.columns[name], table.column(name))
         target = pc.unique(table.column(self.roles.target).combine_chunks()).drop_null()
         tally.columns[self.roles.target].values = _few(frozenset(target[: MANY + 1].to_pylist()))
         if faults:  # the caller stops, or reads anew
-            return Washed(self.schema.empty_table(), tally, faults, self._words(batch, first))
+            return Washed(self.schema.empty_table(), tally, faults, words)
         content = table.column(self.roles.id) if self.roles.id else row_digests(table.drop_columns(PLACE))
         rows = table.add_column(1, CONTENT, content).cast(self.schema)
-        return Washed(rows, tally, faults, self._words(batch, first))
-
-    def _words(self, batch: pa.RecordBatch, first: int) -> dict[str, Words]:
-        return {name: Words.of(as_words(batch.column(name)), first) for name in self.watched}
+        return Washed(rows, tally, faults, words)
 
     def _without_gaps(self, reads: Mapping[str, Read], stays: Mask, tally: Tally, first: int) -> Mask:
         """Count rows that lack what the claim or the loss needs, and leave them out: the table will be refused."""
