@@ -280,3 +280,83 @@ def test_nothing_but_missing_values_is_an_empty_category():
 
 def test_a_number_is_written_as_a_person_would():
     assert [number_as_text(value) for value in (1.0, -2.0, 0.5, 1e22)] == ["1", "-2", "0.5", "10000000000000000000000"]
+
+
+@pytest.mark.parametrize(
+    ("words", "spec", "values"),
+    [
+        (["1,5", "-2", ",25", "1,5e3"], {"decimal": ","}, [1.5, -2, 0.25, 1500]),
+        (["1.234,5", "12", "1.000.000"], {"decimal": ",", "thousands": "."}, [1234.5, 12, 1e6]),
+        (["1,234.5", "12,000", "NA"], {"thousands": ","}, [1234.5, 12000, None]),
+        (["1 234", "5"], {"thousands": " "}, [1234, 5]),
+        (["12 kg", "3kg", "4", ""], {"unit": "kg"}, [12, 3, 4, None]),
+        (["12 kg", "500 g", "2 lb"], {"unit": "kg", "units": {"g": 0.001, "lb": 0.45359237}}, [12, 0.5, 0.90718474]),
+        (["1,5 °C", "20 °C"], {"unit": "°C", "decimal": ","}, [1.5, 20]),
+        (["10%", "5 %"], {"unit": "%"}, [10, 5]),
+        (["9007199254740992", "-9007199254740994"], {}, [2.0**53, -(2.0**53) - 2]),
+    ],
+)
+def test_numbers_are_read_as_they_are_declared_to_be_written(words, spec, values):
+    parsed = read(words, **spec)
+    assert parsed.type == "number"
+    np.testing.assert_allclose(np.array(parsed.values, float), np.array(values, float), rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("words", "spec", "wrong"),
+    [
+        (["1,5", "1.5"], {"decimal": ","}, "row 2 is '1.5'"),
+        (["1.23,4", "1.000"], {"decimal": ",", "thousands": "."}, "row 1 is '1.23,4'"),
+        (["12,34", "1,000"], {"thousands": ","}, "row 1 is '12,34'"),
+        (["12 kg", "3 st"], {"unit": "kg"}, "row 2 is '3 st'"),
+    ],
+)
+def test_a_number_that_is_written_otherwise_is_refused(words, spec, wrong):
+    unit = f" in {spec['unit']}" if "unit" in spec else ""
+    assert refusal(words, **spec) == (
+        f"column 'x' must hold numbers{unit}; {wrong}: repair these rows, name the words that mean a missing value "
+        "(columns: {x: {missing: [...]}}), or declare another type"
+    )
+
+
+@pytest.mark.parametrize("values", [["12", "9007199254740993"], pa.array([12, 9007199254740993])])
+def test_a_whole_number_that_a_float_would_round_is_refused(values):
+    shown = repr(values[1]) if isinstance(values, list) else "9007199254740993"
+    assert refusal(values) == (
+        f"column 'x' must hold numbers that a float of 64 bits holds exactly; row 2 is {shown}: if they are names, set "
+        "its type to category; if they are quantities, round them"
+    )
+    assert read(values, type="category").values == ["12", "9007199254740993"]
+
+
+def test_dates_that_are_written_in_two_ways_are_refused():
+    assert refusal(["31/12/2024", "2024-12-31", "12/31/2024"]) == (
+        "column 'x' must hold times that are written in one way; 100% of its rows look like dates (row 1 is "
+        "'31/12/2024'), and no format reads them all: write them as 2024-01-31, or set its type to category"
+    )
+
+
+def test_the_29th_of_february_is_a_day_in_leap_years_alone():
+    assert read(["2024-02-29", "2024-03-01"]).values == [moment("2024-02-29"), moment("2024-03-01")]
+    assert "100% of its rows look like dates" in refusal(["2023-02-29", "2023-03-01"])
+
+
+def test_times_in_a_zone_become_utc():
+    assert read(["2024-01-31 12:00", "2024-07-31 12:00", "2024-07-31T12:00Z"], zone="Europe/Berlin").values == [
+        moment("2024-01-31 11:00"),
+        moment("2024-07-31 10:00"),
+        moment("2024-07-31 12:00"),
+    ]
+
+
+@pytest.mark.parametrize("word", ["2024-03-31 02:30", "2024-10-27 02:30"])
+def test_a_time_that_clocks_skipped_or_showed_twice_is_refused(word):
+    assert refusal(["2024-01-31 12:00", word], zone="Europe/Berlin") == (
+        f"column 'x' must hold times that clocks in Europe/Berlin showed once; row 2 is {word!r}: write these with "
+        "their offset, such as 2024-10-27T02:30+02:00"
+    )
+
+
+def test_spellings_of_a_level_are_one():
+    parsed = read(["M", "male", "f", "NA", "x"], spelling={"male": ["M", "m"], "female": ["f"]})
+    assert (parsed.type, parsed.values) == ("category", ["male", "male", "female", None, "x"])

@@ -168,7 +168,10 @@ def test_every_key_is_in_the_table():
     every = {key for key in Study.model_fields if key not in sections}
     every |= {f"{name}.{key}" for name, section in sections.items() for key in section.model_fields}
     assert set(KEYS) == every
-    assert set(Column.model_fields) == {"type", "min", "max", "format", "missing"}
+    assert set(Column.model_fields) == {
+        *("type", "min", "max", "format", "zone", "missing"),
+        *("decimal", "thousands", "unit", "units", "spelling"),
+    }
     assert {key for model in (Trivial, Linear, BoostedTrees, MLP, CNN, Custom) for key in model.model_fields} == set(
         MODEL_KEYS
     )

@@ -2,11 +2,25 @@
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from serpens.configtypes import Contradiction, Count, Level, Real, Section, Text, or_text
+from serpens.configtypes import Contradiction, Count, Level, Positive, Real, Section, Text, or_text
+from serpens.errors import nearest
 
+Mark = Annotated[str, StringConstraints(min_length=1, max_length=1, pattern=r"^[^0-9A-Za-z+-]$")]
+
+
+def _zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError(
+            f"must be a time zone such as Europe/Berlin, found {name!r}{nearest(name, available_timezones())}"
+        )
+    return name
+
+
+Zone = Annotated[Text, AfterValidator(_zone)]
 ColumnType = Literal["number", "category", "time", "text", "image"]
 
 
@@ -23,8 +37,20 @@ class Column(Section):
     """Largest value that can be right, in the column's unit; a larger one is an error."""
     format: Text | None = None
     """How times are written, such as `%d/%m/%Y` (the codes of Python's strptime)."""
+    zone: Zone | None = None
+    """Time zone of times that are written without an offset, such as `Europe/Berlin`; else they are UTC."""
     missing: tuple[Level, ...] = ()
     """Values that mean missing, such as `[-999, unknown]`, beside the usual words."""
+    decimal: Mark = "."
+    """What stands before the decimals of a number."""
+    thousands: Mark | None = None
+    """What stands between the thousands of a number."""
+    unit: Text | None = None
+    """Unit that is written after a number, as in `12 kg`, and that the values are in."""
+    units: dict[Text, Positive] = Field(default_factory=dict)
+    """Other units that may be written, and how much of `unit` one of them is: `{g: 0.001}`."""
+    spelling: dict[Text, tuple[Level, ...]] = Field(default_factory=dict)
+    """Levels of a category, and how else they are written: `{male: [M, m, Male]}`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -37,8 +63,26 @@ class Column(Section):
                 yield (key, "type"), f"is for numbers, and the column's type is {self.type}"
         if self.min is not None and self.max is not None and self.min > self.max:
             yield ("max", "min"), f"must not be below min, found {self.max:g} < {self.min:g}"
-        if self.format is not None and self.type not in (None, "time"):
-            yield ("format", "type"), f"is for times, and the column's type is {self.type}"
+        for key in ("format", "zone"):
+            if getattr(self, key) is not None and self.type not in (None, "time"):
+                yield (key, "type"), f"is for times, and the column's type is {self.type}"
+        for key in ("decimal", "thousands", "unit", "units"):
+            if key in self.model_fields_set and self.type not in (None, "number"):
+                yield (key, "type"), f"is for numbers, and the column's type is {self.type}"
+        if self.thousands == self.decimal:
+            yield ("thousands", "decimal"), f"must not be the decimal mark {self.decimal!r}"
+        if self.units and self.unit is None:
+            yield ("units", "unit"), "says how much of unit other units are: give unit"
+        if self.spelling and self.type not in (None, "category"):
+            yield ("spelling", "type"), f"is for categories, and the column's type is {self.type}"
+        yield from self._spelling_faults()
+
+    def _spelling_faults(self) -> Iterator[Contradiction]:
+        seen: dict[str, str] = {}
+        for level, variants in self.spelling.items():
+            for variant in variants:
+                if seen.setdefault(variant, level) != level:
+                    yield ("spelling",), f"{variant!r} is a spelling of both {seen[variant]} and {level}"
 
 
 class Image(Section):

@@ -109,9 +109,11 @@ def kind_of(name: str, type_: pa.DataType) -> str:
 def declared(spec: Mapping[str, Any]) -> str | None:
     """Return the type that is declared of a column, also by what is only said of one type."""
     given: str | None = spec.get("type")
-    numeric = any(spec.get(key) is not None for key in ("min", "max", "unit", "decimal", "thousands"))
-    if given == "image" or (given is None and numeric):
+    numeric = any(spec.get(key) is not None for key in ("min", "max", "unit", "thousands"))
+    if given == "image" or (given is None and (numeric or spec.get("decimal", ".") != ".")):
         return "number"
+    if given is None and spec.get("spelling"):
+        return "category"
     if given is None and (spec.get("format") or spec.get("zone")):
         return "time"
     return given
@@ -279,7 +281,7 @@ def _numbers(how: Reading, raw: pa.Array, first: int) -> Read:
     except pa.ArrowInvalid:
         return _rare_numbers(how, raw, first)
     numbers = values.fill_null(0.0).to_numpy()
-    if not np.isfinite(numbers).all() or np.abs(numbers).max(initial=0) > EXACT:
+    if not np.isfinite(numbers).all() or np.abs(numbers).max(initial=0) >= EXACT:
         return _rare_numbers(how, raw, first)
     counted: dict[str, int] = {}
     if pc.any(usual).as_py():
@@ -375,7 +377,12 @@ def _scaled(spec: Mapping[str, Any], numbers: pa.Array, factor: pa.Array | None)
 
 def _is_rounded(text: str, value: float) -> bool:
     """Return whether a whole number is not the float that it became."""
-    return abs(value) > EXACT and value not in (np.inf, -np.inf) and text.lstrip("+-").isdigit() and int(text) != value
+    return (
+        abs(value) >= EXACT
+        and value not in (np.inf, -np.inf)
+        and text.lstrip("+-").isdigit()
+        and int(text) != int(value)
+    )
 
 
 def _outside(how: Reading, values: pa.Array) -> dict[str, Mask]:
