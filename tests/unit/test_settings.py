@@ -93,6 +93,7 @@ KEYS = {
     "resources.mem_mb": (BASE, 1, ""),
     "resources.disk_mb": (BASE, 1, ""),
     "resources.runtime": (BASE, 1, ""),
+    "resources.shards": (BASE, 2, ""),
     "resources.checkpoint_seconds": (BASE, 1.0, ""),
 }
 MODEL_KEYS = {

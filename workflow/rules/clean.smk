@@ -2,13 +2,41 @@
 
 Needs   data/raw.parquet
 Makes   data/clean.parquet, cleaning.json, digest.json; for each split its parts and schema.json
-Steps   clean the whole table; then, split by split, assign rows and learn preprocessing on the training rows
+Steps   wash the table part by part where it is dealt to jobs; clean the whole table; then, split by split, assign rows and
+        learn preprocessing on the training rows
 """
+
+
+rule wash:
+    input:
+        unpack(needs("wash", raw=of_study("data/raw.parquet"))),
+    output:
+        rows=of_study("data/shards/{shard}.arrow"),
+        found=of_study("data/shards/{shard}.json"),
+        record=of_study("records/wash/shard-{shard}.json"),
+    log:
+        of_study("logs/wash/shard-{shard}.log"),
+    conda:
+        "../../envs/cpu.yaml"
+    threads: asked("wash", "threads")
+    resources:
+        **asks("wash"),
+    params:
+        settings=settings_of("wash"),
+    script:
+        "../scripts/wash.py"
 
 
 checkpoint clean:
     input:
-        unpack(needs("clean", raw=of_study("data/raw.parquet"))),
+        unpack(
+            needs(
+                "clean",
+                raw=of_study("data/raw.parquet"),
+                rows=per_shard("data/shards/{shard}.arrow"),
+                found=per_shard("data/shards/{shard}.json"),
+            )
+        ),
     output:
         table=of_study("data/clean.parquet"),
         cleaning=of_study("data/cleaning.json"),

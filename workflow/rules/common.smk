@@ -26,6 +26,7 @@ wildcard_constraints:
     model="[A-Za-z0-9_-]+",
     split="[0-9]+",
     repeat="[0-9]+",
+    shard="[0-9]+",
 
 
 RUN = "{model}/split-{split}-repeat-{repeat}"
@@ -137,6 +138,11 @@ def of_study(path):
 def per_study(path):
     """Return an input function: the path for every study."""
     return lambda w: expand(of_study(path), study=PROJECT.studies)
+
+
+def per_shard(path):
+    """Return an input function: the path for every part of a study's table that is washed by a job of its own."""
+    return lambda w: expand(at(f"{w.study}/{path}"), shard=range(JOBS.shards[w.study]))
 
 
 def per_split(path):

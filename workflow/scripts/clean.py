@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from serpens import io, stages
+from serpens import io, shards, stages
 from serpens.run import script_run
 
 if TYPE_CHECKING:
@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
 with script_run(snakemake) as run:
     folder = run.hold(io.workspace(snakemake.output.table))
-    cleaned = stages.clean(run.settings, io.read_stream(snakemake.input.raw), folder=folder, threads=snakemake.threads)
+    raw, washed = io.read_stream(snakemake.input.raw), shards.read(snakemake.input.rows, snakemake.input.found)
+    cleaned = stages.clean(run.settings, raw, folder=folder, threads=snakemake.threads, shards=washed)
     io.write_stream(snakemake.output.table, cleaned.rows)
     cleaned.account.write(snakemake.output.cleaning)
     cleaned.digest.write(snakemake.output.digest)

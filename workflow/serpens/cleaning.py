@@ -9,7 +9,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -20,27 +19,23 @@ import pyarrow.compute as pc
 from serpens import io, ordering
 from serpens.artefacts import Cleaning, ColumnAccount, Digest, RowAccount
 from serpens.calendar import regular
-from serpens.columns import Reading, as_words, explain, read, reading, reads_words, survey_of
+from serpens.columns import Reading
 from serpens.config import Task
 from serpens.configtypes import choice
 from serpens.describing import Description, digest_of
 from serpens.errors import DataError, listed
 from serpens.identity import as_text
+from serpens.ordering import Dealt
+from serpens.rawtable import ROW, RawTable, bad_weight
+from serpens.shards import Shards
 from serpens.streams import Stream, ahead, regrouped
-from serpens.washing import COHORT, CONTENT, PLACE, Roles, Tally, Washed, Washer
-from serpens.words import Examples, Survey, Words, infer
+from serpens.washing import COHORT, CONTENT, PLACE, Roles, Tally
 
 # A target of numbers with more distinct values than this is a value, not a class.
 MAX_CLASSES = 20
 # A category that differs in nearly every one of many rows says which row it is, not what it is like.
 IDENTIFIER_SHARE, IDENTIFIER_ROWS = 0.95, 50
-FEATURE, ROW = "feature", "row"
-# Columns that cleaning adds.
-OURS = (ROW, CONTENT)
-# Rows whose keys say where the ranges of the canonical order begin.
-SAMPLED = 10_000
-# Rows by which columns are read at first.
-GUESSED = 10_000
+FEATURE = "feature"
 
 
 @dataclass
@@ -85,6 +80,7 @@ def clean(
     positive_class: str | None = None,
     horizon: int | None = None,
     threads: int = 1,
+    shards: Shards | None = None,
 ) -> Cleaned:
     """Clean a table.
 
@@ -100,16 +96,30 @@ def clean(
         Patterns such as ``gene_*``: which columns may be used, which not, which are pixels.
     horizon
         Given for a forecast, which uses other columns only when ``features`` names them.
+    shards
+        Parts of the table that were washed by jobs of their own, all of it.
 
     Raises
     ------
     DataError
         If a column is missing, a value is not what it must be, or rows of one id or time differ.
     """
-    roles = Roles(target, id, group, time, weight, split_column)
-    allowed = features if features is not None else ([] if horizon else image_columns)
-    table = _Table(stream, roles, columns or {}, allowed, drop, keep_all=horizon is not None)
-    tally, ranges = table.washed(folder, threads)
+    table = raw_table(
+        stream,
+        target=target,
+        columns=columns,
+        id=id,
+        group=group,
+        time=time,
+        weight=weight,
+        split_column=split_column,
+        features=features,
+        drop=drop,
+        image_columns=image_columns,
+        horizon=horizon,
+    )
+    roles = table.roles
+    tally, dealt = table.washed(folder, threads, shards)
     _check_rows(tally, roles, table.readings, all_missing=not tally.columns[target].known)
     task = task or _task(tally, table.readings[target], target, horizon)
     _check_task(task, table.readings[target], target, positive_class)
@@ -118,201 +128,35 @@ def clean(
         useless = _useless(tally, how, pixel=image_columns is not None) if name not in roles.by_column() else None
         if useless is not None:
             reasons[name] = useless
-    return _Finish(table, tally, ranges, task, reasons, positive_class, horizon, threads, folder).cleaned()
+    return _Finish(table, tally, dealt, task, reasons, positive_class, horizon, threads, folder).cleaned()
 
 
-class _Table:
-    """A raw table, and how its columns are read."""
-
-    def __init__(
-        self,
-        stream: Stream,
-        roles: Roles,
-        declared: Mapping[str, Mapping[str, Any]],
-        allowed: Sequence[str] | None,
-        drop: Sequence[str],
-        *,
-        keep_all: bool,
-    ) -> None:
-        self.stream, self.roles, self.keep_all = stream, roles, keep_all
-        self.names = [name for name in stream.schema.names if name != COHORT]
-        self.cohort = COHORT in stream.schema.names
-        by_column = roles.by_column()
-        for name, role in by_column.items():
-            if name not in self.names:
-                msg = (
-                    f"the {role} column {name!r} must be among the columns; it is not"
-                    f"{choice(name, self.names, 'there are')}"
-                )
-                raise DataError(msg)
-        self.reasons = {
-            name: reason
-            for name in self.names
-            if name not in by_column and (reason := _unused(name, allowed, drop)) is not None
-        }
-        self.used = [name for name in self.names if name not in self.reasons]
-        if taken := [name for name in OURS if name in self.used]:
-            msg = f"a column in use may not be called {taken[0]!r}, which Serpens adds: rename it, or name it in drop"
-            raise DataError(msg)
-        # what says which rows belong together is a name, whatever it looks like
-        named = {name: {"type": "category"} for name in (roles.id, roles.group, roles.split) if name is not None}
-        self.specs = {name: {**declared.get(name, {}), **named.get(name, {})} for name in self.used}
-        self.readings: dict[str, Reading] = {}
-        self.surveys: dict[str, Survey] = {}
-
-    def washed(self, folder: Path, threads: int) -> tuple[Tally, ordering.Ranges]:
-        """Return what was found in the table, and its rows dealt to ranges.
-
-        The first piece tells how columns are read. When a later piece says otherwise, the columns in question are
-        surveyed whole, and the table is read once more.
-        """
-        first = next(self.stream.batches(), None)
-        self._decide(self.used, first.slice(0, GUESSED) if first is not None else None)
-        while True:
-            tally = Tally()
-            surveys = {name: survey_of(self.specs[name]) for name in self._watched()}
-            faults: dict[tuple[str, str], Examples] = {}
-            washer = self._washer()
-            ranges = self._ranges(washer, folder)
-            try:
-                for washed, parts in ahead(lambda piece: _dealt(washer, ranges, piece), self._pieces(), threads):  # noqa: B023 used up in the loop
-                    tally.merge(washed.tally)
-                    for name, words in washed.words.items():
-                        surveys[name].add(words)
-                    for place, rows in washed.faults.items():
-                        faults.setdefault(place, Examples()).merge(rows)
-                    if not faults:
-                        ranges.add(parts)
-                wrong = self._misread(faults, surveys)
-                if not wrong:
-                    return tally, ranges
-            except BaseException:
-                ranges.__exit__(None, None, None)
-                raise
-            ranges.__exit__(None, None, None)
-            self._decide(wrong, None)
-
-    def _misread(self, faults: Mapping[tuple[str, str], Examples], surveys: Mapping[str, Survey]) -> list[str]:
-        """Return the columns that all of their words say to be read otherwise.
-
-        Raises
-        ------
-        DataError
-            If a value is not what it must be.
-        """
-        guessed = [name for (name, fault) in faults if fault in ("number", "time") and self._is_guess(name)]
-        if not guessed:
-            for (name, fault), rows in faults.items():
-                raise explain(self.readings[name], fault, rows)
-        return guessed + [name for name, survey in surveys.items() if infer(name, survey) != self.readings[name].type]
-
-    def _is_guess(self, name: str) -> bool:
-        """Return whether a column is read as a part of its words says."""
-        how = self.readings[name]
-        return how.kind == "text" and (how.how == "inferred" or how.form != self.specs[name].get("format"))
-
-    def _watched(self) -> frozenset[str]:
-        return frozenset(
-            name
-            for name, how in self.readings.items()
-            if how.kind == "text" and how.how == "inferred" and how.type in ("category", "text")
-        )
-
-    def _decide(self, names: Sequence[str], piece: pa.RecordBatch | None) -> None:
-        """Find out how columns are read, by a piece of the table or by all of it."""
-        schema = self.stream.schema
-        asked = [name for name in names if reads_words(name, schema.field(name).type, self.specs[name])]
-        surveys = self._survey(asked, piece)
-        unclear = []
-        for name in names:
-            try:
-                self._set(name, surveys.get(name))
-            except DataError:
-                if piece is None or self.stream.rows == len(piece):
-                    raise
-                unclear.append(name)
-        if unclear:
-            self._decide(unclear, None)
-
-    def _set(self, name: str, survey: Survey | None) -> None:
-        how = reading(name, self.stream.schema.field(name).type, self.specs[name], survey)
-        if name == self.roles.time and how.type not in ("time", "number"):
-            msg = f"the time column {name!r} must hold times or numbers; it is of type {how.type}: declare its format"
-            raise DataError(msg)
-        if name == self.roles.weight and how.type != "number":
-            raise _bad_weight(name)
-        self.readings[name] = how
-
-    def _survey(self, names: Sequence[str], piece: pa.RecordBatch | None) -> dict[str, Survey]:
-        surveys = {name: survey_of(self.specs[name]) for name in names}
-        if not names:
-            return surveys
-        pieces = [(0, piece)] if piece is not None else _placed(self.stream.select(names))
-        for before, batch in pieces:
-            for name, survey in surveys.items():
-                survey.add(Words.of(as_words(batch.column(name)), before + 1))
-        return surveys
-
-    def _washer(self) -> Washer:
-        ordered = {name: self.readings[name] for name in self.used}
-        return Washer(ordered, self.roles, self._watched(), self.keep_all, self.cohort)
-
-    def _pieces(self) -> Iterator[tuple[int, pa.RecordBatch]]:
-        return _placed(self.stream)
-
-    def _ranges(self, washer: Washer, folder: Path) -> ordering.Ranges:
-        """Return empty ranges of the order by id, or by time and content."""
-        keys = [CONTENT] if self.roles.id or not self.roles.time else [self.roles.time, CONTENT]
-        n = ordering.n_ranges(self.stream.rows or 0, len(washer.schema))
-        return ordering.Ranges(washer.schema, keys, self.cuts(keys, n, washer.schema), folder)
-
-    def cuts(self, keys: Sequence[str], n: int, schema: pa.Schema) -> pa.Table:
-        """Return where ranges begin: by the keys of evenly chosen rows."""
-        id_, time = self.roles.id, self.roles.time if self.roles.time in keys else None
-        none = pa.schema([schema.field(key) for key in keys]).empty_table()
-        if n == 1:
-            return none
-        # digests are spread evenly, whatever they are of
-        spread = pa.array([f"{i * (1 << 64) // SAMPLED:016x}" for i in range(SAMPLED)])
-        if id_ is None and time is None:
-            return ordering.cuts(pa.table({CONTENT: spread}), keys, n)
-        named = {CONTENT: id_} if time is None else {time: time, CONTENT: id_}
-        step = max(1, (self.stream.rows or 0) // SAMPLED)
-        found = [none]
-        for before, batch in _placed(self.stream.select([name for name in named.values() if name])):
-            chosen = batch.take(pa.array(np.arange(-before % step, len(batch), step)))
-            columns = {
-                key: read(self.readings[name], chosen.column(name)).values for key, name in named.items() if name
-            }
-            if id_ is None:
-                columns[CONTENT] = spread.take(pa.array(np.arange(before, before + len(chosen)) * 7919 % SAMPLED))
-            found.append(pa.table(columns, schema=none.schema))
-        return ordering.cuts(pa.concat_tables(found).drop_null(), keys, n)
-
-
-def _placed(stream: Stream) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Yield the pieces of a table, each with the number of rows before it."""
-    before = 0
-    for batch in stream.batches():
-        yield before, batch
-        before += len(batch)
-
-
-def _dealt(washer: Washer, ranges: ordering.Ranges, piece: tuple[int, pa.RecordBatch]) -> tuple[Washed, list[pa.Table]]:
-    washed = washer.wash(piece)
-    return washed, ranges.deal(washed.rows)
-
-
-def _unused(name: str, allowed: Sequence[str] | None, drop: Sequence[str]) -> str | None:
-    if any(fnmatchcase(name, pattern) for pattern in drop):
-        return "named in drop"
-    if allowed is not None and not any(fnmatchcase(name, pattern) for pattern in allowed):
-        return "not named in features"
-    return None
-
-
-def _bad_weight(name: str) -> DataError:
-    return DataError(f"the weight column {name!r} must hold numbers above 0; it does not: repair it")
+def raw_table(
+    stream: Stream,
+    *,
+    target: str,
+    columns: Mapping[str, Mapping[str, Any]] | None = None,
+    id: str | None = None,
+    group: str | None = None,
+    time: str | None = None,
+    weight: str | None = None,
+    split_column: str | None = None,
+    features: Sequence[str] | None = None,
+    drop: Sequence[str] = (),
+    image_columns: Sequence[str] | None = None,
+    horizon: int | None = None,
+    **_: Any,
+) -> RawTable:
+    """Return a table as :func:`clean` reads it; what is said of its task does not matter for that."""
+    return RawTable(
+        stream,
+        Roles(target, id, group, time, weight, split_column),
+        columns=columns,
+        features=features,
+        drop=drop,
+        image_columns=image_columns,
+        horizon=horizon,
+    )
 
 
 def _check_rows(tally: Tally, roles: Roles, readings: Mapping[str, Reading], *, all_missing: bool) -> None:
@@ -322,7 +166,7 @@ def _check_rows(tally: Tally, roles: Roles, readings: Mapping[str, Reading], *, 
         raise DataError(msg)
     if not tally.weights:
         assert roles.weight is not None
-        raise _bad_weight(roles.weight)
+        raise bad_weight(roles.weight)
     for role, rows in tally.gaps.items():
         name = getattr(roles, role)
         if role == "id":
@@ -412,9 +256,9 @@ def _useless(tally: Tally, how: Reading, *, pixel: bool) -> str | None:
 class _Finish:
     """What happens to washed rows: they are ordered, told apart, named, described and digested."""
 
-    table: _Table
+    table: RawTable
     tally: Tally
-    ranges: ordering.Ranges
+    dealt: Dealt
     task: Task
     reasons: Mapping[str, str]
     positive_class: str | None
@@ -429,7 +273,7 @@ class _Finish:
 
     def cleaned(self) -> Cleaned:
         """Return the rows, and what is known of them once they have passed."""
-        schema = self.table._washer().schema
+        schema = self.table.washer().schema
         types = {name: schema.field(name).type for name in schema.names if name not in (PLACE, CONTENT)}
         if self.task == "classification":
             types[self.roles.target] = pa.string()
@@ -453,7 +297,7 @@ class _Finish:
 
         def batches() -> Iterator[pa.RecordBatch]:
             digest = hashlib.sha256()
-            with self.ranges:
+            with self.dealt:
                 groups = regrouped(self._named(), io.group_rows(len(final)))
                 for rows, pieces, content in ahead(described, groups, self.threads):
                     for name, piece in pieces.items():
@@ -526,7 +370,7 @@ class _Finish:
     def _ordered(self) -> Iterator[pa.Table]:
         """Yield the rows in their order; where there is an id, one row for each."""
         id_, time = self.roles.id, self.roles.time
-        tables = self.ranges.ordered(self.threads)
+        tables = self.dealt.ordered(self.threads)
         if id_ is None:
             yield from tables
             return
@@ -536,11 +380,11 @@ class _Finish:
             return
         # by time, now that rows of one id are known to agree
         keys = [time, CONTENT]
-        schema = self.ranges.schema
-        cuts = self.table.cuts(keys, len(self.ranges.files), schema)
-        with ordering.Ranges(schema, keys, cuts, self.folder / "by-time") as again:
+        schema = self.dealt.schema
+        cuts = self.table.cuts(keys, self.dealt.n_ranges, schema)
+        with ordering.Ranges(schema, cuts, self.folder / "by-time") as again:
             for table in once:
-                again.add(again.deal(table))
+                again.add(cuts.deal(table))
             yield from again.ordered(self.threads)
 
     def _once(self, table: pa.Table, key: str, reason: str, must: str) -> pa.Table:

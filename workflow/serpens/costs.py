@@ -24,6 +24,10 @@ RESAMPLES = 2000
 """Of the test rows, as in :mod:`serpens.evaluation`."""
 
 
+HELD_CELLS = 20_000_000
+"""Values that cleaning holds at once at most: a few pieces, and a few ranges while they are sorted."""
+
+
 class Cost(NamedTuple):
     """What a job needs, estimated.
 
@@ -39,6 +43,8 @@ class Cost(NamedTuple):
         What was counted.
     step
         Operations at a time that threads can share.
+    streams
+        Whether it works through a table piece by piece, several pieces at a time.
     """
 
     memory_mb: float
@@ -46,6 +52,7 @@ class Cost(NamedTuple):
     disk_mb: float
     words: str
     step: float = 0.0
+    streams: bool = False
 
 
 # A process that imports NumPy and pyarrow; it starts from Snakemake's own size, which Linux counts as its peak.
@@ -77,10 +84,19 @@ def collect(study: Study, extent: Extent) -> Cost:
 
 
 def clean(study: Study, extent: Extent) -> Cost:
-    """Every value is read as its type and written as text, which identifies its row."""
+    """Pieces of the table are read, typed, sorted and described; how many there are does not matter to memory."""
     cells = extent.rows * extent.columns
-    memory = PLAIN_MB + (110 * cells + extent.size) / 1e6
-    return Cost(memory, IMPORTS_SECONDS + 3e-6 * cells, 16 * cells / 1e6, _table(extent))
+    words = _table(extent) if not study.resources.shards else f"{_table(extent)}, put together from parts"
+    held = min(cells, HELD_CELLS)
+    return Cost(PLAIN_MB + 45 * held / 1e6, IMPORTS_SECONDS + 0.3e-6 * cells, 16 * cells / 1e6, words, streams=True)
+
+
+def wash(study: Study, extent: Extent) -> Cost:
+    """Pieces of a part of the table are read and typed."""
+    cells = extent.rows * extent.columns / (study.resources.shards or 1)
+    memory = PLAIN_MB + 45 * min(cells, HELD_CELLS) / 1e6
+    words = f"{_table(extent)} in {study.resources.shards or 1} parts"
+    return Cost(memory, IMPORTS_SECONDS + 0.15e-6 * cells, 8 * cells / 1e6, words, streams=True)
 
 
 def split(study: Study, extent: Extent) -> Cost:
@@ -120,6 +136,7 @@ def index(n_studies: int) -> Cost:
 OF_STUDY: dict[str, Callable[[Study, Extent], Cost]] = {
     "collect": collect,
     "clean": clean,
+    "wash": wash,
     "split": split,
     "evaluate": evaluate,
     "report": report,

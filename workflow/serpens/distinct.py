@@ -2,15 +2,21 @@
 
 import hashlib
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from pydantic import ConfigDict, PlainSerializer, PlainValidator
 
 # So many are counted exactly.
 EXACT = 4096
-Hashes = NDArray[np.uint64]
+Hashes = Annotated[
+    NDArray[np.uint64],
+    PlainValidator(lambda given: np.asarray(given, dtype=np.uint64)),
+    PlainSerializer(lambda least: least.tolist(), return_type=list[int]),
+]
 
 
 @dataclass
@@ -24,6 +30,8 @@ class Distinct:
     ----------
     Bar-Yossef, Jayram, Kumar, Sivakumar and Trevisan (2002), "Counting distinct elements in a data stream", RANDOM.
     """
+
+    __pydantic_config__ = ConfigDict(arbitrary_types_allowed=True)
 
     least: Hashes = field(default_factory=lambda: np.empty(0, dtype=np.uint64))
 

@@ -136,8 +136,8 @@ def group_rows(n_columns: int) -> int:
     return max(1, GROUP_CELLS // max(1, n_columns))
 
 
-def read_stream(path: PathLike, columns: Sequence[str] | None = None) -> "Stream":
-    """Return a Parquet file as a stream, a row group at a time."""
+def read_stream(path: PathLike, columns: Sequence[str] | None = None, groups: range | None = None) -> "Stream":
+    """Return a Parquet file, or some of its row groups, as a stream, a row group at a time."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -146,14 +146,26 @@ def read_stream(path: PathLike, columns: Sequence[str] | None = None) -> "Stream
     def batches() -> "Iterator[pa.RecordBatch]":
         # a file of its own for each reading, without which two of them would share a place in it
         with pq.ParquetFile(path) as file:
-            for group in range(file.num_row_groups):
+            for group in chosen:
                 yield from file.read_row_group(group, columns=columns).combine_chunks().to_batches()
 
     with pq.ParquetFile(path) as file:
-        schema, rows = file.schema_arrow, file.metadata.num_rows
+        schema = file.schema_arrow
+        chosen = range(file.num_row_groups) if groups is None else groups
+        rows = sum(file.metadata.row_group(group).num_rows for group in chosen)
     if columns is not None:
         schema = pa.schema([schema.field(name) for name in columns])
-    return Stream(schema, batches, rows, lambda names: read_stream(path, names))
+    return Stream(schema, batches, rows, lambda names: read_stream(path, names, groups))
+
+
+def read_part(path: PathLike, number: int, *, of: int) -> "tuple[int, Stream]":
+    """Return one of so many parts of a Parquet file, in whole row groups, and how many rows come before it."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+    first, last = len(sizes) * number // of, len(sizes) * (number + 1) // of
+    return sum(sizes[:first]), read_stream(path, groups=range(first, last))
 
 
 def write_table(path: PathLike, frame: "pd.DataFrame") -> None:

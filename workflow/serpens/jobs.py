@@ -9,6 +9,9 @@ from serpens import planning, settings
 from serpens.config import Project
 from serpens.layout import CHECKPOINTS, Run
 
+# Wildcards that are numbers.
+NUMBERS = ("split", "repeat", "shard")
+
 
 class Job(NamedTuple):
     """A rule, and what tells this job from the rule's others; what does not apply is empty."""
@@ -18,17 +21,18 @@ class Job(NamedTuple):
     model: str = ""
     split: int | None = None
     repeat: int | None = None
+    shard: int | None = None
 
     @classmethod
     def of(cls, rule: str, wildcards: Mapping[str, Any]) -> "Job":
         """Return the job with these wildcards of the workflow."""
-        split, repeat = (int(wildcards[name]) if name in wildcards else None for name in ("split", "repeat"))
-        return cls(rule, wildcards.get("study", ""), wildcards.get("model", ""), split, repeat)
+        numbers = (int(wildcards[name]) if name in wildcards else None for name in NUMBERS)
+        return cls(rule, wildcards.get("study", ""), wildcards.get("model", ""), *numbers)
 
     def __str__(self) -> str:
         """Return the job as a person calls it: ``train digits cnn split 0 repeat 1``."""
         words = [self.rule, self.study, self.model]
-        words += [f"{name} {value}" for name in ("split", "repeat") if (value := getattr(self, name)) is not None]
+        words += [f"{name} {value}" for name in NUMBERS if (value := getattr(self, name)) is not None]
         return " ".join(filter(None, words))
 
     @property
@@ -36,6 +40,8 @@ class Job(NamedTuple):
         """Path of the job's record and log below ``records/`` and ``logs/``."""
         if self.repeat is not None:
             return f"{self.rule}/{self.model}/split-{self.split}-repeat-{self.repeat}"
+        if self.shard is not None:
+            return f"{self.rule}/shard-{self.shard}"
         return self.rule if self.split is None else f"{self.rule}/split-{self.split}"
 
     @property
@@ -58,21 +64,29 @@ class Jobs:
         Into how many train and test parts the rows of each study are dealt.
     runs
         The trainings of each study.
+    shards
+        Into how many parts the table of each study is washed by jobs of their own; 0 where cleaning does it.
     """
 
     def __init__(self, project: Project) -> None:
         self.project = project
         self.splits = {name: planning.n_splits(study) for name, study in project.studies.items()}
         self.runs = {name: planning.runs(study, self.splits[name]) for name, study in project.studies.items()}
+        self.shards = {name: planning.n_shards(study) for name, study in project.studies.items()}
 
     def of_study(self, study: str) -> Iterator[Job]:
         """Yield a study's jobs, each after those that it follows."""
         yield Job("collect", study)
+        yield from self.washings(study)
         yield Job("clean", study)
         yield from self.dealt(study)
         yield from self.trainings(study)
         yield Job("evaluate", study)
         yield Job("report", study)
+
+    def washings(self, study: str) -> list[Job]:
+        """Return the jobs that wash the parts of a study's table."""
+        return [Job("wash", study, shard=number) for number in range(self.shards[study])]
 
     def dealt(self, study: str) -> list[Job]:
         """Return the jobs that deal a study's rows out."""
@@ -88,8 +102,10 @@ class Jobs:
         match job.rule:
             case "collect":
                 return []
-            case "clean":
+            case "wash":
                 return [Job("collect", study)]
+            case "clean":
+                return [Job("collect", study), *self.washings(study)]
             case "split":
                 return [Job("clean", study)]
             case "train":
@@ -131,6 +147,9 @@ class Jobs:
                 return settings.evaluate(study, job.study, self.runs[job.study])
             case "report":
                 return settings.report(study, job.study, self.runs[job.study])
+            case "wash":
+                assert job.shard is not None, job
+                return settings.wash(study, job.shard, self.shards[job.study])
             case "clean":
                 return settings.clean(study)
             case _:

@@ -82,7 +82,7 @@ class TrainingOverrides(Section):
 
 
 class Resources(Section):
-    """What a training job asks for; what is not said is sized from data and model."""
+    """What jobs ask for, trainings above all; what is not said is sized from data and model."""
 
     gpu: Annotated[Whole, Field(ge=0)] | None = None
     """Number of GPUs, over all nodes; without it one for a network, if the machine has any. 0 trains on the CPU."""
@@ -100,6 +100,8 @@ class Resources(Section):
     """Space for temporary files, in MB."""
     runtime: Count | None = None
     """Time limit of the first attempt, in minutes; each further one gets as much more."""
+    shards: Count | None = None
+    """Jobs among which the cleaning of a large table is dealt out; without it one job does it."""
     checkpoint_seconds: NotNegative = 60.0
     """Seconds between two checkpoints of a training, from which it goes on when it was killed; more when saving
     takes over 2 % of them. 0 saves after every step."""

@@ -39,6 +39,11 @@ def n_splits(study: Study) -> int:
     return N_FOLDS if few else 1
 
 
+def n_shards(study: Study) -> int:
+    """Return into how many parts a study's table is washed by jobs of their own; 0 where cleaning does it."""
+    return study.resources.shards or 0
+
+
 def source_files(study: Study) -> list[str]:
     """List the files that a study's data are collected from; a simulator is code, and its meaning counts."""
     return [path for path in (study.data.file, study.test_on.file) if path]

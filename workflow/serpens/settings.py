@@ -46,6 +46,11 @@ def clean(study: Study) -> dict[str, Any]:
     }
 
 
+def wash(study: Study, shard: int, n_shards: int) -> dict[str, Any]:
+    """What the columns are, and which part of the table is looked at."""
+    return clean(study) | {"shard": shard, "shards": n_shards}
+
+
 def split(study: Study, n_splits: int) -> dict[str, Any]:
     """Which rows are on which side, and how rows become arrays."""
     claim = study.test_on

@@ -40,6 +40,8 @@ CORE_SECONDS = 1800
 """Work for one core above which a training gets a second thread; with 4 times as much 4, with 16 times as much 8. Below
 it a study's trainings end sooner side by side, a thread each: threads that share small steps wait for each other. On
 two cores that others use too, two threads took 5 times (trees) to 50 times (an MLP of width 64) as long as one."""
+STREAM_SECONDS = 10
+"""Work for one core above which the cleaning of a table gets a second thread; with twice as much 4."""
 MOST_THREADS = 8
 """What a workstation can give one job without stopping the others."""
 SHARE = 2e7
@@ -161,7 +163,9 @@ class Sizes:
             cost = costs.index(len(self.jobs.project.studies))
         else:
             cost = costs.OF_STUDY[job.rule](self.jobs.project.studies[job.study], self.extent(job.study))
-        return _rounded(cost, self._last(job, gpu=False))
+        threads = _streaming_threads(cost)
+        ask = _rounded(cost, self._last(job, gpu=False), at_once=threads)
+        return ask._replace(threads=threads, why=ask.why | {"threads": cost.words})
 
     def _training(self, job: Job) -> Ask:
         study = self.jobs.project.studies[job.study]
@@ -219,7 +223,7 @@ class Sizes:
         if self.plan is None:
             return None
         alike = [job]
-        if job.rule in ("split", "train"):
+        if job.rule in ("split", "train", "wash"):
             alike = [each for each in self.jobs.of_study(job.study) if kind_of(each) == job]
         took = [self.plan.last[each] for each in alike if each in self.plan.last]
         took = [each for each in took if (each.device != "cpu") == gpu]
@@ -251,8 +255,8 @@ def resources(rule: str, project: Project) -> tuple[str, ...]:
 
 
 def kind_of(job: Job) -> Job:
-    """Return what stands for all jobs that ask for the same: without split and repeat."""
-    return job._replace(split=None, repeat=None)
+    """Return what stands for all jobs that ask for the same: without split, repeat and shard."""
+    return job._replace(split=None, repeat=None, shard=None)
 
 
 def is_small(ask: Ask) -> bool:
@@ -297,6 +301,14 @@ def _threads(study: Study, cost: Cost, *, at_least: int = 1) -> tuple[int, str]:
         threads *= 2
     why = f"about {durations.in_words(cost.seconds)} of work for one core"
     return (at_least, f"one for each of its {at_least} processes") if at_least > threads else (threads, why)
+
+
+def _streaming_threads(cost: Cost) -> int:
+    """Return how many threads a job gets that works through a table piece by piece; its result depends on none."""
+    threads = 1
+    while cost.streams and 2 * threads <= MOST_THREADS and cost.seconds > STREAM_SECONDS * threads:
+        threads *= 2
+    return threads
 
 
 def _rounded(cost: Cost, last: Last | None, *, at_once: int = 1, on_a_node: int = 1) -> Ask:

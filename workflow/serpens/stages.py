@@ -4,7 +4,7 @@ Each takes the settings of its rule (:mod:`serpens.settings`) and data, and retu
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +19,13 @@ from serpens.layout import Run, StudyFolder
 from serpens.streams import Stream
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from serpens.checkpoints import Checkpoints
     from serpens.cleaning import Cleaned
     from serpens.fitting import Fitted
+    from serpens.ordering import Parts
+    from serpens.shards import Found, Shards
     from serpens.sources import Collected
 
 logger = logging.getLogger(__name__)
@@ -48,11 +52,23 @@ def collect(settings: Settings) -> "Collected":
     return replace(collected, source=described)
 
 
-def clean(settings: Settings, stream: Stream, *, folder: Path, threads: int = 1) -> "Cleaned":
+def wash(
+    settings: Settings, stream: Stream, part: Stream, before: int, *, threads: int = 1
+) -> "tuple[pa.Schema, Iterator[Parts], Found]":
+    """Type the rows of a part of the table, which comes after so many others, as cleaning would."""
+    from serpens import cleaning
+
+    own = {key: value for key, value in settings.items() if key not in ("shard", "shards")}
+    return cleaning.raw_table(stream, **own).shard(part, before, threads)
+
+
+def clean(
+    settings: Settings, stream: Stream, *, folder: Path, threads: int = 1, shards: "Shards | None" = None
+) -> "Cleaned":
     """Say what every row and column is; keep what the study uses. Rows may wait in the folder until they are sorted."""
     from serpens import cleaning
 
-    return cleaning.clean(stream, folder=folder, threads=threads, **settings)
+    return cleaning.clean(stream, folder=folder, threads=threads, shards=shards, **settings)
 
 
 def split(settings: Settings, number: int, table: Columns, known: Digest) -> tuple[dict[str, Columns], Schema]:

@@ -21,6 +21,8 @@ from serpens.words import Examples, Mask, Words
 COHORT = "__cohort__"
 # Columns that washing adds: the number of a row in the raw table, and what identifies its content.
 PLACE, CONTENT = "__place__", "content"
+# Rows that are wrong, by column and by what must hold.
+Faults = dict[str, dict[str, Examples]]
 # More different values than this are not kept.
 MANY = 1000
 
@@ -122,7 +124,7 @@ class Washed:
 
     rows: pa.Table
     tally: Tally
-    faults: dict[tuple[str, str], Examples]
+    faults: Faults
     words: dict[str, Words]
 
 
@@ -159,10 +161,13 @@ class Washer:
         before, batch = piece
         first = before + 1
         reads = {name: read(how, batch.column(name), first) for name, how in self.readings.items()}
-        faults = {
-            (name, fault): _examples(self.readings[name], fault, batch.column(name), found, rows, first)
+        faults: Faults = {
+            name: {
+                fault: _examples(self.readings[name], fault, batch.column(name), found, rows, first)
+                for fault, rows in found.faults.items()
+            }
             for name, found in reads.items()
-            for fault, rows in found.faults.items()
+            if found.faults
         }
         words = {name: found.words for name, found in reads.items() if name in self.watched and found.words}
         tally = Tally(read=len(batch))

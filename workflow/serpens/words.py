@@ -123,7 +123,7 @@ def mask(chosen: pa.Array) -> Mask:
 class Examples:
     """The first rows of which something is true, and how many there are."""
 
-    rows: list[tuple[int, Any]] = field(default_factory=list)
+    rows: list[tuple[int, str]] = field(default_factory=list)
     n: int = 0
 
     def add(self, piece: Words, chosen: Mask) -> None:
@@ -134,7 +134,7 @@ class Examples:
     def take(self, raw: pa.Array, chosen: Mask, first: int) -> None:
         """Add the chosen rows of a piece that starts at row ``first``."""
         found = np.flatnonzero(chosen)
-        more = [(first + int(i), raw[int(i)].as_py()) for i in found[:SHOWN]]
+        more = [(first + int(i), repr(raw[int(i)].as_py())) for i in found[:SHOWN]]
         self.rows = sorted(self.rows + more, key=lambda row: row[0])[:SHOWN]
         self.n += len(found)
 
@@ -150,7 +150,7 @@ class Examples:
         return shown if self.n <= SHOWN else f"{shown}, … ({self.n} in all)"
 
     def __str__(self) -> str:
-        shown = ", ".join(f"row {row} is {value!r}" for row, value in self.rows)
+        shown = ", ".join(f"row {row} is {value}" for row, value in self.rows)
         return shown if self.n <= SHOWN else f"{shown}, and {self.n - SHOWN} more"
 
 
@@ -209,6 +209,18 @@ class Survey:
         self.no_numbers.add(piece, known & ~numeric)
         self.with_commas.add(piece, commas)
         self._add_times(piece, known)
+
+    def merge(self, other: "Survey") -> None:
+        """Add what another piece of the column holds."""
+        for count in ("known", "here", "numeric", "commas", "dated", "length", "spaced"):
+            setattr(self, count, getattr(self, count) + getattr(other, count))
+        self.iso &= other.iso
+        self.formats &= other.formats
+        self.words.merge(other.words)
+        self.no_numbers.merge(other.no_numbers)
+        self.with_commas.merge(other.with_commas)
+        firsts = [each.first_word for each in (self, other) if each.first_word is not None]
+        self.first_word = min(firsts, default=None)
 
     def _add_times(self, piece: Words, known: Mask) -> None:
         words = piece.words.filter(pa.array(known))
