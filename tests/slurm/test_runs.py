@@ -1,7 +1,9 @@
 """A study goes through SLURM as it goes through a workstation: what lands where, and how many at once."""
 
 import json
+import random
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -22,6 +24,17 @@ studies:
     training: {max_epochs: 200, patience: 200}
     resources: {mem_mb: 1100, runtime: 9}
 """
+SHARDS = """
+studies:
+  small:
+    question: Do parts make a whole?
+    data: table.csv
+    target: y
+    id: i
+    models: [{name: line, family: linear}]
+    baselines: [trivial]
+    resources: {runtime: 9, shards: 16}
+"""
 PARTITIONS = """
 partitions:
   cpu: {max_runtime: 1d, max_gpu: 0}
@@ -41,6 +54,18 @@ def at_once(rows):
     """Return the most of some jobs that ran at the same time."""
     times = [(datetime.fromisoformat(row["Start"]), datetime.fromisoformat(row["End"])) for row in rows]
     return max(sum(start <= begun < end for start, end in times) for begun, _ in times)
+
+
+def write_table(path, rows):
+    """Write a table of many row groups, some of whose rows come twice."""
+    rng = random.Random(0)
+    lines = [
+        f"r{place},{rng.choice(('a', 'b', ''))}," + ",".join(f" {rng.random():.6f}" for _ in range(40))
+        for place in range(rows)
+    ]
+    lines += rng.sample(lines, rows // 50)
+    rng.shuffle(lines)
+    path.write_text("\n".join(["i,y," + ",".join(f"x{place}" for place in range(40)), *lines, ""]))
 
 
 def assert_landed(rows):
@@ -78,6 +103,24 @@ def test_three_trainings_on_two_gpus(site):
     local.run()
     assert site.results() == Site(local.folder).results()
     assert site.jobs("PENDING", "RUNNING") == []
+
+
+def test_a_table_in_sixteen_shards(site):
+    """Each is a job of its own on a node for CPUs; together they make what one job on a workstation makes."""
+    write_table(site.folder / "table.csv", 200_000)
+    site.write("mine.yaml", SHARDS)
+    site.finish(site.start("--", "results/small/data/clean.parquet"))
+    washings = [row for row in site.accounting() if "rule_wash" in row["Comment"]]
+    assert len(washings) == 16
+    assert {(row["State"], row["Partition"]) for row in washings} == {("COMPLETED", "cpu")}
+    local = Project(site.folder.parent / "local")
+    local.folder.mkdir()
+    local.write("table.csv", (site.folder / "table.csv").read_text())
+    local.write("mine.yaml", SHARDS.replace(", shards: 16", ""))
+    local.run("results/small/data/clean.parquet")
+    for name in ("clean.parquet", "cleaning.json", "digest.json"):
+        cleaned = Path("results/small/data") / name
+        assert (site.folder / cleaned).read_bytes() == (local.folder / cleaned).read_bytes(), name
 
 
 def test_one_model_on_two_nodes(site):

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from tests.unit.tabular import stream
 
 from serpens import cleaning, io, ordering, shards
 from serpens.errors import DataError
-from tests.unit.tabular import stream
 
 ROWS = 400
 

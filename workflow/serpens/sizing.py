@@ -270,7 +270,9 @@ def small_rules(jobs: Jobs) -> set[str]:
     By the studies alone, not by what jobs took last, so that it is the same in every process of a run.
     """
     sizes, kinds = Sizes(jobs), {kind_of(job) for job in in_order(jobs)}
-    return {kind.rule for kind in kinds} - {kind.rule for kind in kinds if not is_small(sizes.ask(kind))}
+    # who deals a table out wants its parts elsewhere
+    spread = {kind.rule for kind in kinds if kind.rule == "wash" or not is_small(sizes.ask(kind))}
+    return {kind.rule for kind in kinds} - spread
 
 
 def _by_study(study: Study, ask: Ask) -> Ask:
