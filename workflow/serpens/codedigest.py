@@ -33,6 +33,7 @@ OUTSIDE = frozenset(
         "configtypes",
         "dataconfig",
         "columnconfig",
+        "readconfig",
         "modelconfig",
         "errors",
         "allocation",

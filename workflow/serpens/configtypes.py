@@ -24,7 +24,8 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from serpens.errors import listed, nearest
 from serpens.simulators.registry import SIMULATORS
 
-FILE_TYPES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
+PACKED = ("", ".gz", ".bz2", ".xz", ".zst")
+FILE_TYPES = (*(text + packer for text in (".csv", ".tsv", ".txt", ".dat") for packer in PACKED), ".parquet")
 TRUTH = "YAML reads yes, no, on and off as true and false; put the word in quotes"
 DEFINITION = re.compile(r"(?P<path>.+\.py):(?P<name>[A-Za-z_]\w*)")
 

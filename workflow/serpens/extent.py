@@ -84,9 +84,10 @@ def of(study: Study) -> Extent:
     ConfigurationError
         If a file is not there any more, or no table.
     """
-    looks = [look(study.data.file) if study.data.file else _simulated(study)]
+    read = study.read.given()
+    looks = [look(study.data.file, read) if study.data.file else _simulated(study)]
     if study.test_on.file:
-        looks.append(look(study.test_on.file))
+        looks.append(look(study.test_on.file, read))
     rows, table = sum(each.rows for each in looks), looks[0].values
     used = [name for name in table if _is_feature(study, name)]
     assumed: list[str] = []

@@ -3,24 +3,25 @@
 Each is read once for every content of a file.
 """
 
-import csv
-import gzip
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from io import StringIO
+import json
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from serpens import io
-from serpens.contents import remembered
-from serpens.errors import ConfigurationError, nearest
+from serpens.contents import Fact, remembered
+from serpens.errors import ConfigurationError, DataError, nearest
+from serpens.formats import dialect, encoding
 
 # Of a text so much is looked at, and more only where that is less than a few rows.
 SAMPLE_BYTES, SAMPLE_ROWS, MOST_BYTES = 65_536, 20, 16_777_216
 # Of a Parquet file so many values.
 SAMPLE_VALUES = 20_000
 GAPS = frozenset({"", "na", "nan", "null", "none", "?"})
+
+Read = Mapping[str, Any]
+AS_IT_IS: Read = {}
 
 
 class Values(NamedTuple):
@@ -63,44 +64,63 @@ class Look(NamedTuple):
     values: dict[str, Values]
 
 
-def header(path: io.PathLike) -> list[str]:
+def header(path: io.PathLike, read: Read = AS_IT_IS) -> list[str]:
     """Return the column names of a table.
+
+    Parameters
+    ----------
+    read
+        What the study says of how its files are read.
 
     Raises
     ------
     ConfigurationError
-        The file is not there, is no table, is empty, is not UTF-8, or a column has no name of its own.
+        The file is not there, is no table, is empty, is not in its encoding, its delimiter cannot be told, or a column
+        has no name of its own.
     """
     require(path)
-    return remembered().fact(path, "header", _header)
+    return _fact(path, "header", _header, read)
 
 
-def _header(path: io.PathLike) -> list[str]:
-    names = _parquet(path).schema_arrow.names if _is_parquet(path) else next(_records(path), [])
+def _fact(path: io.PathLike, name: str, find: Callable[[io.PathLike, Read], Fact], read: Read) -> Fact:
+    """Return what ``find`` says of a file that is read in this way; once for every content."""
+    told = f" by {json.dumps(read, sort_keys=True)}" if read else ""
+    try:
+        return remembered().fact(path, name + told, lambda path: find(path, read))
+    except DataError as error:
+        raise ConfigurationError(str(error)) from error
+
+
+def _header(path: io.PathLike, read: Read) -> list[str]:
+    if not _is_parquet(path):
+        return list(_dialect(path, read).names)
+    names: list[str] = _parquet(path).schema_arrow.names
     if not names:
-        raise ConfigurationError(f"{path} is empty; its first line must name the columns")
+        raise ConfigurationError(f"{path} has no columns")
     for place, name in enumerate(names, start=1):
-        if "\N{REPLACEMENT CHARACTER}" in name:
-            raise ConfigurationError(f"{path} is not UTF-8: column {place} reads {name!r}; convert the file")
         if not name.strip():
-            raise ConfigurationError(f"column {place} of {path} has no name; give it one in the first line")
+            raise ConfigurationError(f"column {place} of {path} has no name; give it one")
         if name in names[: place - 1]:
             raise ConfigurationError(f"{path} has two columns named {name!r}; rename one")
     return names
 
 
-def count_rows(path: str | Path, at_most: int) -> int:
+def _dialect(path: io.PathLike, read: Read) -> dialect.Dialect:
+    return dialect.find(str(path), read)
+
+
+def count_rows(path: str | Path, at_most: int, read: Read = AS_IT_IS) -> int:
     """Count the data rows of a table, and stop at ``at_most``."""
 
-    def counted(path: io.PathLike) -> int:
+    def counted(path: io.PathLike, read: Read) -> int:
         if _is_parquet(path):
             return min(int(_parquet(path).metadata.num_rows), at_most)
-        return sum(1 for _ in islice(filter(None, _records(path)), 1, at_most + 1))
+        return sum(1 for _ in islice(dialect.rows(str(path), _dialect(path, read)), at_most))
 
-    return remembered().fact(path, f"at most {at_most} rows", counted)
+    return _fact(path, f"at most {at_most} rows", counted, read)
 
 
-def look(path: str | Path) -> Look:
+def look(path: str | Path, read: Read = AS_IT_IS) -> Look:
     """Return how big a table is, without reading all of it.
 
     Raises
@@ -108,55 +128,38 @@ def look(path: str | Path) -> Look:
     ConfigurationError
         As :func:`header`.
     """
-    names = header(path)
-    rows, size, values = remembered().fact(path, "look", _look)
+    names = header(path, read)
+    rows, size, values = _fact(path, "look", _look, read)
     return Look(rows, size, {name: Values(*each) for name, each in zip(names, values, strict=True)})
 
 
-def _look(path: io.PathLike) -> list[Any]:
+def _look(path: io.PathLike, read: Read) -> list[Any]:
     if _is_parquet(path):
         n_rows, size, first = _parquet_sample(path)
     else:
-        n_rows, size, first = _text_sample(path)
-    width = len(header(path))
+        n_rows, size, first = _text_sample(str(path), read)
+    width = len(header(path, read))
     return [n_rows, size, [_values([row[place] for row in first if len(row) > place]) for place in range(width)]]
 
 
-def _text_sample(path: io.PathLike) -> tuple[int, int, list[list[str]]]:
+def _text_sample(path: str, read: Read) -> tuple[int, int, list[list[str]]]:
     """Return rows, bytes and the first rows of a text."""
     n_bytes = Path(path).stat().st_size
+    found = _dialect(path, read)
     wanted = SAMPLE_BYTES
     while True:
-        with Path(path).open("rb") as file:
-            head = file.read(wanted)
-        whole, text = len(head) == n_bytes, head
-        size = n_bytes
-        if str(path).endswith(".gz"):
-            text = _unpacked(path, head)
-            size = round(n_bytes * len(text) / max(1, len(head)))
-        if not whole:  # the last row may be cut
-            text = text[: text.rfind(b"\n") + 1]
-        lines = StringIO(text.decode("utf-8-sig", errors="replace"), newline="")
-        first = list(filter(None, _fields(lines, path)))[1:]
-        if whole:
-            return len(first), len(text), first
+        head = encoding.read_head(path, wanted)
+        text = encoding.decode(path, head.data, found.encoding, final=head.whole)
+        lines = dialect.lines_of(text, whole=head.whole)
+        first = [row.fields for row in dialect.first_records(lines[found.lines :], found, path) if row]
+        if head.whole:
+            return len(first), len(head.data), first
+        size = round(n_bytes * len(head.data) / max(1, head.packed_bytes))
         if len(first) >= SAMPLE_ROWS or wanted >= MOST_BYTES:
-            named = text.find(b"\n") + 1
-            return round(len(first) * (size - named) / max(1, len(text) - named)), size, first
+            named, n_seen = (sum(map(len, part)) for part in (lines[: found.lines], lines))
+            n_characters = size * len(text) / max(1, len(head.data))
+            return round(len(first) * (n_characters - named) / max(1, n_seen - named)), size, first
         wanted *= 4
-
-
-def _unpacked(path: io.PathLike, head: bytes) -> bytes:
-    """Return what the beginning of a packed file holds, which may be packed in several parts."""
-    text = b""
-    try:
-        while head:
-            part = zlib.decompressobj(wbits=31)
-            text += part.decompress(head)
-            head = part.unused_data
-        return text
-    except zlib.error as error:
-        raise ConfigurationError(f"{path} cannot be read as a table: {error}") from error
 
 
 def _parquet_sample(path: io.PathLike) -> tuple[int, int, list[list[str]]]:
@@ -215,21 +218,3 @@ def _parquet(path: io.PathLike) -> Any:
         return pyarrow.parquet.ParquetFile(path, buffer_size=SAMPLE_BYTES, pre_buffer=False)
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path} cannot be read as Parquet: {error}") from error
-
-
-def _records(path: io.PathLike) -> Iterator[list[str]]:
-    """Yield the rows of a text table; bytes that are not UTF-8 are left to the job that reads them all."""
-    opened = gzip.open if str(path).endswith(".gz") else open
-    try:
-        with opened(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as lines:
-            yield from _fields(lines, path)
-    except (OSError, EOFError, zlib.error) as error:
-        raise ConfigurationError(f"{path} cannot be read as a table: {error}") from error
-
-
-def _fields(lines: Iterable[str], path: io.PathLike) -> Iterator[list[str]]:
-    tab = str(path).removesuffix(".gz").endswith(".tsv")
-    try:
-        yield from csv.reader(lines, delimiter="\t" if tab else ",")
-    except csv.Error as error:
-        raise ConfigurationError(f"{path} cannot be read as a table: {error}") from error

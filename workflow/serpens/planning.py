@@ -33,7 +33,7 @@ def n_splits(study: Study) -> int:
     if not study.test_on.can_fold:
         return 1
     if study.data.file is not None:
-        few = count_rows(study.data.file, FOLDS_BELOW) < FOLDS_BELOW
+        few = count_rows(study.data.file, FOLDS_BELOW, study.read.given()) < FOLDS_BELOW
     else:
         few = study.data.rows is not None and study.data.rows < FOLDS_BELOW
     return N_FOLDS if few else 1
@@ -66,7 +66,7 @@ def faults(study: Study) -> Iterator[Fault]:
     for key, path in (("data", study.data.file), ("test_on", study.test_on.file)):
         try:
             if path is not None:
-                headers[key] = header(path)
+                headers[key] = header(path, study.read.given())
         except ConfigurationError as error:
             yield (key, "file"), str(error)
     if "data" in headers:

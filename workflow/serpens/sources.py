@@ -4,13 +4,10 @@ Text files are read with every value as the text that stands there, so that 007 
 what a value means is decided when it is cleaned.
 """
 
-import csv
-import gzip
 import hashlib
 import importlib.util
 import inspect
 import sys
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -24,9 +21,9 @@ from numpy.typing import NDArray
 from serpens import io, provenance
 from serpens.artefacts import Source
 from serpens.errors import DataError, listed
+from serpens.formats import delimited
 from serpens.simulators.registry import SIMULATORS
 
-DELIMITERS = {".csv": ",", ".tsv": "\t"}
 # True in the rows of an outside cohort, on which a model is tested.
 COHORT = "__cohort__"
 
@@ -39,8 +36,13 @@ class Collected:
     source: Source
 
 
-def collect_file(path: str, *, sha256: str | None = None) -> Collected:
-    """Read a CSV, TSV (each also gzipped) or Parquet file.
+def collect_file(path: str, read: Mapping[str, Any] | None = None, *, sha256: str | None = None) -> Collected:
+    """Read delimited text or a Parquet file.
+
+    Parameters
+    ----------
+    read
+        How the text is to be read, as :func:`serpens.formats.dialect.find` takes it.
 
     Raises
     ------
@@ -58,7 +60,7 @@ def collect_file(path: str, *, sha256: str | None = None) -> Collected:
             "so get that one, or correct data.sha256"
         )
         raise DataError(msg)
-    table = _read_parquet(file) if file.suffix == ".parquet" else _read_delimited(file)
+    table = _read_parquet(file) if file.suffix == ".parquet" else _read_delimited(path, read or {})
     if not table.num_rows:
         msg = f"{path}: there must be at least one row of data; there is none"
         raise DataError(msg)
@@ -162,43 +164,9 @@ def _read_parquet(file: Path) -> pa.Table:
     return table.replace_schema_metadata(None)
 
 
-def _read_delimited(file: Path) -> pa.Table:
-    """Read text; every column stays text.
-
-    The csv module, not a faster reader: it tells the line of a row that has too many or too few fields.
-    """
-    suffix = file.suffixes[-2] if file.suffix == ".gz" else file.suffix
-    opened = gzip.open if file.suffix == ".gz" else open
-    rows: list[list[str]] = []
-    try:
-        with opened(file, "rt", encoding="utf-8-sig", newline="") as lines:
-            reader = csv.reader(lines, delimiter=DELIMITERS[suffix], strict=True)
-            header = next(reader, [])
-            _check_header(file, header)
-            for row in reader:
-                if not row:
-                    continue  # a blank line is no row
-                if len(row) != len(header):
-                    msg = (
-                        f"{file}: every row must have {len(header)} fields, as the header has; line {reader.line_num} "
-                        f"has {len(row)}: mend that line, or the header"
-                    )
-                    raise DataError(msg)
-                rows.append(row)
-    except UnicodeDecodeError as err:
-        msg = (
-            f"{file}: the text must be UTF-8; byte {err.start} of a block ({err.object[err.start]:#04x}) is not: "
-            f"convert it, for instance with  iconv -f latin1 -t utf-8 {file.name}"
-        )
-        raise DataError(msg) from err
-    except csv.Error as err:
-        msg = f"{file}: quotes must be closed and doubled inside; line {reader.line_num}: {err}"
-        raise DataError(msg) from err
-    except (OSError, EOFError, zlib.error) as err:
-        msg = f"{file}: cannot be read; {err}"
-        raise DataError(msg) from err
-    columns = zip(*rows, strict=True) if rows else [()] * len(header)
-    return pa.table({name: pa.array(values, pa.string()) for name, values in zip(header, columns, strict=True)})
+def _read_delimited(path: str, read: Mapping[str, Any]) -> pa.Table:
+    stream = delimited.open_table(path, read)
+    return pa.Table.from_batches(stream.batches(), stream.schema)
 
 
 def _check_header(file: Path, header: list[str]) -> None:

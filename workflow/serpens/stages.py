@@ -43,9 +43,10 @@ def collect(settings: Settings) -> "Collected":
             data["simulator"], rows=data["rows"], seed=data["seed"], arguments=data["arguments"]
         )
     else:
-        collected = sources.collect_file(data["file"], sha256=data["sha256"])
+        collected = sources.collect_file(data["file"], settings["read"], sha256=data["sha256"])
     if settings["cohort"]:
-        collected = sources.append_cohort(collected, sources.collect_file(settings["cohort"]))
+        cohort = sources.collect_file(settings["cohort"], settings["read"])
+        collected = sources.append_cohort(collected, cohort)
     described = collected.source.model_copy(update={"license": data["license"], "citation": data["citation"]})
     return replace(collected, source=described)
 
