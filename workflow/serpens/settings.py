@@ -23,7 +23,7 @@ def models(study: Study) -> dict[str, Model]:
 
 def collect(study: Study) -> dict[str, Any]:
     """Where the data come from."""
-    return {"data": study.data.model_dump(), "cohort": study.test_on.file}
+    return {"data": study.data.model_dump(), "cohort": study.test_on.file, "read": study.read.given()}
 
 
 def clean(study: Study) -> dict[str, Any]:
