@@ -39,6 +39,7 @@ PLANNING = (
     "codedigest",
     "contents",
     "io",
+    "formats",  # each of which names a table's columns
 )
 # the maths: arrays in, arrays out
 MATHS = ("data", "losses", "metrics", "optimizers", "statistics", "splits", "models")

@@ -29,7 +29,7 @@ class Extent(NamedTuple):
     rows, columns
         Of all of its tables.
     size
-        Bytes of these as text; for a simulator and Parquet, of their values.
+        Bytes of these as text; for a simulator and formats with columns, of their values.
     features
         Columns that models may use.
     learned, validated, tested

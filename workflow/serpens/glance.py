@@ -3,25 +3,26 @@
 Each is read once for every content of a file.
 """
 
+import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from serpens import io
-from serpens.contents import Fact, remembered
+from serpens.contents import remembered, stamp
 from serpens.errors import ConfigurationError, DataError, nearest
-from serpens.formats import dialect, encoding
+from serpens.formats import dialect, encoding, registry
+from serpens.formats.registry import Read
 
 # Of a text so much is looked at, and more only where that is less than a few rows.
 SAMPLE_BYTES, SAMPLE_ROWS, MOST_BYTES = 65_536, 20, 16_777_216
 # Of a Parquet file so many values.
 SAMPLE_VALUES = 20_000
-GAPS = frozenset({"", "na", "nan", "null", "none", "?"})
-
-Read = Mapping[str, Any]
 AS_IT_IS: Read = {}
+GAPS = frozenset({"", "na", "nan", "null", "none", "?"})
 
 
 class Values(NamedTuple):
@@ -70,28 +71,39 @@ def header(path: io.PathLike, read: Read = AS_IT_IS) -> list[str]:
     Parameters
     ----------
     read
-        What the study says of how its files are read.
+        What the study's section ``read`` says.
 
     Raises
     ------
     ConfigurationError
         The file is not there, is no table, is empty, is not in its encoding, its delimiter cannot be told, or a column
-        has no name of its own.
+        has no name of its own; or what reads it is not installed.
     """
     require(path)
-    return _fact(path, "header", _header, read)
+    with _before_any_job():
+        return remembered().fact(path, _fact("header", path, read), lambda path: _header(path, read))
 
 
-def _fact(path: io.PathLike, name: str, find: Callable[[io.PathLike, Read], Fact], read: Read) -> Fact:
-    """Return what ``find`` says of a file that is read in this way; once for every content."""
-    told = f" by {json.dumps(read, sort_keys=True)}" if read else ""
+def _fact(name: str, path: io.PathLike, read: Read) -> str:
+    """Return what a fact is remembered by, beside the file: how it is read, and the images that it names."""
+    if registry.is_of_images(str(path), read):
+        stamps = [stamp(file) for file in registry.files(str(path), read)]
+        name += f" of {hashlib.sha256(json.dumps(stamps).encode()).hexdigest()}"
+    return f"{name} {json.dumps(read, sort_keys=True)}" if read else name
+
+
+@contextmanager
+def _before_any_job() -> Iterator[None]:
+    """Report what a reader of a format finds as what stops before any job."""
     try:
-        return remembered().fact(path, name + told, lambda path: find(path, read))
+        yield
     except DataError as error:
         raise ConfigurationError(str(error)) from error
 
 
 def _header(path: io.PathLike, read: Read) -> list[str]:
+    if _is_other(path, read):
+        return registry.header(str(path), read)
     if not _is_parquet(path):
         return list(_dialect(path, read).names)
     names: list[str] = _parquet(path).schema_arrow.names
@@ -111,13 +123,22 @@ def _dialect(path: io.PathLike, read: Read) -> dialect.Dialect:
 
 def count_rows(path: str | Path, at_most: int, read: Read = AS_IT_IS) -> int:
     """Count the data rows of a table, and stop at ``at_most``."""
+    if _is_other(path, read):
+        return min(_rows(path, read), at_most)
 
-    def counted(path: io.PathLike, read: Read) -> int:
+    def counted(path: io.PathLike) -> int:
         if _is_parquet(path):
             return min(int(_parquet(path).metadata.num_rows), at_most)
         return sum(1 for _ in islice(dialect.rows(str(path), _dialect(path, read)), at_most))
 
-    return _fact(path, f"at most {at_most} rows", counted, read)
+    with _before_any_job():
+        return remembered().fact(path, _fact(f"at most {at_most} rows", path, read), counted)
+
+
+def _rows(path: io.PathLike, read: Read) -> int:
+    """Count the rows of a table that is neither text nor Parquet, as cheaply as its format allows."""
+    with _before_any_job():
+        return remembered().fact(path, _fact("rows", path, read), lambda path: registry.count(str(path), read))
 
 
 def look(path: str | Path, read: Read = AS_IT_IS) -> Look:
@@ -129,12 +150,15 @@ def look(path: str | Path, read: Read = AS_IT_IS) -> Look:
         As :func:`header`.
     """
     names = header(path, read)
-    rows, size, values = _fact(path, "look", _look, read)
+    with _before_any_job():
+        rows, size, values = remembered().fact(path, _fact("look", path, read), lambda path: _look(path, read))
     return Look(rows, size, {name: Values(*each) for name, each in zip(names, values, strict=True)})
 
 
 def _look(path: io.PathLike, read: Read) -> list[Any]:
-    if _is_parquet(path):
+    if _is_other(path, read):
+        n_rows, size, first = _other_sample(path, read)
+    elif _is_parquet(path):
         n_rows, size, first = _parquet_sample(path)
     else:
         n_rows, size, first = _text_sample(str(path), read)
@@ -169,9 +193,23 @@ def _parquet_sample(path: io.PathLike) -> tuple[int, int, list[list[str]]]:
     size = sum(about.row_group(place).total_byte_size for place in range(about.num_row_groups))
     at_once = max(SAMPLE_ROWS, SAMPLE_VALUES // about.num_columns)
     batch = next(file.iter_batches(batch_size=at_once, use_threads=False), None)
+    return about.num_rows, size, _as_text(batch)
+
+
+def _other_sample(path: io.PathLike, read: Read) -> tuple[int, int, list[list[str]]]:
+    """Return rows, bytes and the first rows of a table of another format; bytes by what its first piece takes."""
+    rows, stream = _rows(path, read), registry.open_table(str(path), read)
+    batch = next(stream.batches(), None)
+    if not batch:
+        return rows, 0, []
+    at_most = max(SAMPLE_ROWS, SAMPLE_VALUES // max(1, batch.num_columns))
+    return rows, round(rows * batch.nbytes / len(batch)), _as_text(batch.slice(0, at_most))
+
+
+def _as_text(batch: Any) -> list[list[str]]:
+    """Return the rows of a piece of a table, if there is one, as text."""
     columns = [] if batch is None else [column.to_pylist() for column in batch.columns]
-    first = [["" if value is None else str(value) for value in row] for row in zip(*columns, strict=True)]
-    return about.num_rows, size, first
+    return [["" if value is None else str(value) for value in row] for row in zip(*columns, strict=True)]
 
 
 def _values(cells: Sequence[str]) -> Values:
@@ -198,12 +236,19 @@ def require(path: io.PathLike) -> None:
     ConfigurationError
         There is no file.
     """
+    if str(path).endswith("/") and Path(path).is_dir():
+        return
     file, folder = Path(path), Path(path).absolute().parent
     if not folder.is_dir():
         raise ConfigurationError(f"there is no file {str(path)!r}: there is no folder {folder}")
     if not file.is_file():
         near = nearest(file.name, sorted(entry.name for entry in folder.iterdir()))
         raise ConfigurationError(f"there is no file {file.name!r} in {folder}{near}")
+
+
+def _is_other(path: io.PathLike, read: Read) -> bool:
+    """Return whether a table is neither plain text nor Parquet, which are looked at without reading more of them."""
+    return registry.of(str(path)) not in (registry.DELIMITED, registry.PARQUET) or "images" in read
 
 
 def _is_parquet(path: io.PathLike) -> bool:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from serpens.configtypes import Contradiction, Section, Text, Truth, Whole
+from serpens.configtypes import Contradiction, Count, Section, Text, Truth, Whole
 from serpens.errors import listed
 
 
@@ -36,7 +36,7 @@ Mark = Annotated[str, AfterValidator(_mark)]
 
 
 class Read(Section):
-    """How the files of a study are to be read, where they do not say it. What is not said is found out."""
+    """How the files of a study are to be read, where they do not say it. A key of another format is refused."""
 
     delimiter: Mark | None = None
     """Delimited text: what stands between two fields, such as `";"`; `" "` stands for runs of spaces."""
@@ -57,7 +57,23 @@ class Read(Section):
     comment: Text | None = None
     """Delimited text: what a line begins with that is no row, such as `"#"`."""
     skip_rows: Annotated[Whole, Field(ge=0)] | None = None
-    """Delimited text: lines before the one that names the columns."""
+    """Delimited text, Excel: lines before the one that names the columns."""
+    sheet: Count | Text | None = None
+    """Excel: name or number, from 1, of the sheet; needed where there are several."""
+    layer: Text | None = None
+    """AnnData: the matrix whose columns are features: `raw`, `X`, or the name of a layer; else `raw` if it is there."""
+    dataset: Text | None = None
+    """HDF5: path in the file of a dataset, or of a group whose datasets are the columns."""
+    variables: Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
+    """NetCDF: the variables that become columns, all on the same dimensions."""
+    images: Text | None = None
+    """Column that holds the paths of images, from the folder of the table; each pixel becomes a column."""
+    size: Annotated[tuple[Count, ...], Field(min_length=2, max_length=2)] | None = None
+    """Images: height and width, in pixels, to which each is resized; without it all must have the same."""
+    channels: Literal[1, 3] | None = None
+    """Images: 1 for grey, 3 for colours, to which each is converted; without it all must have the same."""
+    member: Text | None = None
+    """Archives: path in the archive of the file that holds the table."""
 
     def contradictions(self) -> Iterator[Contradiction]:  # noqa: D102
         if self.header is False and self.names is None:

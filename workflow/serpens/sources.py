@@ -1,14 +1,14 @@
 """Collecting: bring data here as they are, and say where they came from.
 
-Text files are read with every value as the text that stands there, so that 007 stays 007 and nothing is guessed;
-what a value means is decided when it is cleaned.
+How a file becomes a table is its format's to say (:mod:`serpens.formats`); what a value means is decided when it is
+cleaned.
 """
 
 import hashlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from serpens import io, provenance
 from serpens.artefacts import Source
 from serpens.errors import DataError, listed
-from serpens.formats import delimited
+from serpens.formats import registry
 from serpens.simulators.registry import SIMULATORS
 
 # True in the rows of an outside cohort, on which a model is tested.
@@ -36,35 +36,46 @@ class Collected:
     source: Source
 
 
-def collect_file(path: str, read: Mapping[str, Any] | None = None, *, sha256: str | None = None) -> Collected:
-    """Read delimited text or a Parquet file.
+def collect_file(path: str, *, sha256: str | None = None, read: Mapping[str, Any] | None = None) -> Collected:
+    """Read a file of any format that :mod:`serpens.formats.registry` names, or a folder of images.
 
     Parameters
     ----------
     read
-        How the text is to be read, as :func:`serpens.formats.dialect.find` takes it.
+        What the study's section ``read`` says.
 
     Raises
     ------
     DataError
         If the file is missing, is not what its name says, or differs from its sha256.
     """
-    file = Path(path)
-    if not file.is_file():
+    file, folder = Path(path), path.endswith("/")
+    if not (folder or file.is_file()):
         msg = f"{path}: the file must exist; it does not"
         raise DataError(msg)
-    found = io.sha256(file)
+    parts = registry.files(path, read or {}) if folder else [path]
+    found = _sha256_of_all(parts) if folder else io.sha256(file)
     if sha256 is not None and found != sha256.lower():
         msg = (
             f"{path}: sha256 must be {sha256}; it is {found}: the file is not the one that the study names, "
             "so get that one, or correct data.sha256"
         )
         raise DataError(msg)
-    table = _read_parquet(file) if file.suffix == ".parquet" else _read_delimited(path, read or {})
+    stream = registry.open_table(path, read or {})
+    table = pa.Table.from_batches(stream.batches(), stream.schema)
     if not table.num_rows:
         msg = f"{path}: there must be at least one row of data; there is none"
         raise DataError(msg)
-    return _described(table, kind="file", origin=path, bytes=file.stat().st_size, sha256=found)
+    n_bytes = sum(Path(part).stat().st_size for part in parts)
+    return _described(table, kind="file", origin=path, bytes=n_bytes, sha256=found)
+
+
+def _sha256_of_all(paths: Iterable[str]) -> str:
+    """Return a digest of several files' names and contents."""
+    content = hashlib.sha256()
+    for path in paths:
+        content.update(f"{io.sha256(path)}  {path}\n".encode())
+    return content.hexdigest()
 
 
 def collect_simulator(name: str, *, rows: int, seed: int, arguments: Mapping[str, Any]) -> Collected:
@@ -149,36 +160,6 @@ def _arrow(name: str, column: str, values: NDArray[Any]) -> pa.Array:
             f"{values.dtype if values.dtype != object else type(values[0]).__name__}"
         )
         raise DataError(msg) from err
-
-
-def _read_parquet(file: Path) -> pa.Table:
-    import pyarrow.parquet as pq
-
-    try:
-        # not read_table, which fails on a column name that occurs twice before we can say so
-        table = pq.ParquetFile(file).read()
-    except (pa.ArrowException, OSError) as err:
-        msg = f"{file}: must be Parquet, as its name says; {err}"
-        raise DataError(msg) from err
-    _check_header(file, table.column_names)
-    return table.replace_schema_metadata(None)
-
-
-def _read_delimited(path: str, read: Mapping[str, Any]) -> pa.Table:
-    stream = delimited.open_table(path, read)
-    return pa.Table.from_batches(stream.batches(), stream.schema)
-
-
-def _check_header(file: Path, header: list[str]) -> None:
-    if not header:
-        msg = f"{file}: the first line must name the columns; the file is empty"
-        raise DataError(msg)
-    if "" in (names := [name.strip() for name in header]):
-        msg = f"{file}: every column must have a name; column {names.index('') + 1} of {len(names)} has none"
-        raise DataError(msg)
-    if twice := sorted({name for name in header if header.count(name) > 1}):
-        msg = f"{file}: a column name must occur once; {listed(map(repr, twice))} occurs more often"
-        raise DataError(msg)
 
 
 def _simulator(name: str) -> Callable[..., Any]:

@@ -54,6 +54,17 @@ def header(path: str, read: Mapping[str, Any]) -> list[str]:
     return list(dialects.find(path, read).names)
 
 
+def count(path: str, read: Mapping[str, Any]) -> int:
+    """Count the rows of a text.
+
+    Raises
+    ------
+    DataError
+        As :func:`serpens.formats.dialect.find`, or if quotes are wrong.
+    """
+    return sum(1 for _ in dialects.rows(path, dialects.find(path, read)))
+
+
 def open_table(path: str, read: Mapping[str, Any]) -> Stream:
     """Return a text as a table of text, with as many threads as Arrow has.
 
