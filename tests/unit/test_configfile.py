@@ -238,9 +238,9 @@ WRONG_DATA = {
     "../my.csv": (f"data.file: leaves the working directory, found '../my.csv'; {INSIDE}"),
     "a/../../my.csv": (f"data.file: leaves the working directory, found 'a/../../my.csv'; {INSIDE}"),
     "my.xls": (
-        "data.file: must end in one of .csv, .tsv, .txt, .dat, .parquet, .feather, .arrow, .jsonl, .ndjson, .xlsx, .h5ad, "
-        ".h5, .hdf5, .nc, .fasta, .fa, .fastq, .fq, .smi, .npy, .npz, / (a folder of images), text also packed, such as "
-        ".csv.gz, found 'my.xls'"
+        "data.file: must end in one of .csv, .tsv, .txt, .dat, .parquet, .feather, .arrow, .jsonl, .ndjson, .xlsx, "
+        ".h5ad, .h5, .hdf5, .nc, .fasta, .fa, .fastq, .fq, .smi, .npy, .npz, / (a folder of images), text also packed, "
+        "such as .csv.gz, found 'my.xls'"
     ),
     "{file: my.csv, rows: 5}": "data.rows: is for a simulator; a file is read whole",
     "{file: my.csv, sha256: abc}": "data.sha256: must be 64 hexadecimal digits in lower case, found 'abc'",

@@ -84,7 +84,7 @@ def unpacked(path: str) -> Iterator[BinaryIO]:
 
 
 def _plain(path: str) -> object:
-    return Path(path).open("rb", buffering=0)
+    return Path(path).open("rb")
 
 
 def _zstd(path: str) -> object:
