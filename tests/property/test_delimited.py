@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from serpens.errors import DataError
 from serpens.formats import delimited
 
-FIELDS = st.text(alphabet='ab01 "\'\n\r,;\t|#\\éß😀\ufeff', max_size=8)
+FIELDS = st.text(alphabet="ab01 \"'\n\r,;\t|#\\éß😀\ufeff", max_size=8)
 WIDTHS = st.integers(1, 4)
 BLOCKS = st.sampled_from([4, 5, 16, 64, 1 << 20])
 NAMES = ["a", "b", "c", "d"]

@@ -298,7 +298,7 @@ def _utf8(path: str, dialect: Dialect) -> Iterator[tuple[bytes, bool]]:
                 try:
                     data = decoder.decode(data, final).encode()
                 except UnicodeDecodeError as err:
-                    raise encodings.undecodable(path, err, line) from err
+                    raise encodings.undecodable(path, err, dialect.encoding, line) from err
             if first:
                 data, first = data.removeprefix(MARK), False
             if decoder is not None:

@@ -188,6 +188,8 @@ def find(path: str, read: Mapping[str, Any]) -> Dialect:
     wanted = HEAD_BYTES
     while True:
         head = encodings.read_head(path, wanted)
+        if len(head.data) > wanted:  # what is packed may hold a thousand times as much
+            head = head._replace(data=head.data[:wanted], whole=False)
         sample = _Sample(path, head, read)
         if sample.whole or len(sample.first(CANDIDATES[0])) > 2 or wanted >= encodings.MOST_BYTES:
             return sample.dialect()
@@ -301,10 +303,11 @@ class _Sample:
     def check_kind(self, header: Record) -> None:
         """Refuse a first line that looks like data."""
         if self.read.get("header") is None and all(map(_is_number, header.fields)):
+            names = _written([f"column_{number}" for number in range(1, len(header.fields) + 1)])
             msg = (
                 f"{self.path}: the first line must name the columns; line {header.line} holds numbers alone: if they "
-                f"are data, declare read: {{header: false, names: {_written(len(header.fields) * ['…'])}}}; if they "
-                "are names, read: {header: true}"
+                f"are data, declare read: {{header: false, names: {names}}} with the right names; if they are names, "
+                "read: {header: true}"
             )
             raise DataError(msg)
         if self.quote == '"' and all(len(name) > 1 and name[0] == name[-1] == "'" for name in header.fields):

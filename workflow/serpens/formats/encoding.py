@@ -187,22 +187,25 @@ def decode(path: str, data: bytes, encoding: str, *, final: bool, line: int = 0)
     try:
         return codecs.getincrementaldecoder(encoding)().decode(data, final)
     except UnicodeDecodeError as err:
-        raise undecodable(path, err, line) from err
+        raise undecodable(path, err, encoding, line) from err
 
 
-def undecodable(path: str, err: UnicodeDecodeError, line: int) -> DataError:
+def undecodable(path: str, err: UnicodeDecodeError, encoding: str, line: int) -> DataError:
     """Say which byte is no character; ``line`` lines stand before the block in which it is."""
-    encoding, data = err.encoding, bytes(err.object)
+    data = bytes(err.object)
     before = data[: err.start]
     if encoding.startswith(("utf-16", "utf-32")):
         at = line + 1 + before.decode(encoding, errors="ignore").count("\n")
         return DataError(f"{path}: the text must be {encoding}; line {at} is not ({err.reason}): the file is damaged")
     at = line + 1 + count_lines(before)
+    found = f"{path}: the text must be {encoding}; byte {data[err.start]:#04x} in line {at} is not"
+    if encoding != "utf-8":
+        return DataError(f"{found}: declare another encoding in read, or mend the line")
     # what stands between 0x80 and 0x9f is a sign in Windows' code page, and in latin-1 no character that anyone writes
     likely = "cp1252" if re.search(rb"[\x80-\x9f]", data) else "latin-1"
     return DataError(
-        f"{path}: the text must be {encoding}; byte {data[err.start]:#04x} in line {at} is not: if the file is "
-        f"{likely}, declare read: {{encoding: {likely}}}, else its own encoding, or mend the line"
+        f"{found}: if the file is {likely}, declare read: {{encoding: {likely}}}, else its own encoding, or mend the "
+        "line"
     )
 
 
