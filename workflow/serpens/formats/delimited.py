@@ -16,6 +16,7 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from serpens.errors import DataError
 from serpens.formats import dialect as dialects
@@ -27,19 +28,30 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BLOCK_BYTES = 1_048_576
+# To start a column takes pyarrow 8 µs a block, as long as to read 300 numbers of it: a wide table comes in larger ones.
+COLUMN_BYTES, MOST_BLOCK_BYTES = 800, 16_777_216
 # A row may be as long; a quote that is opened and never closed would else take the whole file into memory.
 MOST_ROW_BYTES = 67_108_864
 MARK = codecs.BOM_UTF8
 
 
 class Block(NamedTuple):
-    """Whole rows: bytes in UTF-8, or fields where only Python's csv module could tell where a row ends.
+    """Whole rows.
 
-    ``line`` counts the lines before it.
+    Attributes
+    ----------
+    line
+        Lines before them.
+    held, end
+        They are these bytes up to ``end``, in UTF-8. What is after it belongs to the next block: to cut it off would be
+        a copy, which took as long as to find the end.
+    rows
+        Their fields, where only Python's csv module could tell where a row ends.
     """
 
     line: int
-    data: bytes
+    held: bytes
+    end: int
     rows: list[list[str]] | None = None
 
 
@@ -126,23 +138,25 @@ def _parser(path: str, dialect: Dialect, schema: "pa.Schema") -> "Callable[[Bloc
 
     def parse(block: Block) -> "pa.RecordBatch":
         if block.rows is None:
-            if (place := block.data.find(b"\0")) >= 0:
-                raise encodings.nul(path, block.data[:place], block.line)
-            reading = csv.ReadOptions(column_names=names, use_threads=False, block_size=len(block.data) + 1)
+            if (place := block.held.find(b"\0", 0, block.end)) >= 0:
+                raise encodings.nul(path, block.held[:place], block.line)
+            reading = csv.ReadOptions(column_names=names, use_threads=False, block_size=block.end + 1)
             parsing = csv.ParseOptions(
                 delimiter=dialect.delimiter,
                 quote_char=dialect.quote or False,
-                newlines_in_values=bool(quote) and quote in block.data,
+                newlines_in_values=bool(quote) and block.held.find(quote, 0, block.end) >= 0,
             )
             try:
-                table = csv.read_csv(pa.BufferReader(block.data), reading, parsing, convert)
+                table = csv.read_csv(
+                    pa.BufferReader(pa.py_buffer(block.held).slice(0, block.end)), reading, parsing, convert
+                )
                 if table.num_rows:
                     return table.combine_chunks().to_batches()[0]
             except pa.ArrowInvalid:
                 pass  # the exact reader says which line, and why
         rows = block.rows
         if rows is None:
-            rows, _ = _exact(path, dialect, block.data, block.line, final=True)
+            rows, _ = _exact(path, dialect, block.held[: block.end], block.line, final=True)
         columns = zip(*rows, strict=True) if rows else [()] * len(names)
         return pa.record_batch([pa.array(values, pa.string()) for values in columns], schema=schema)
 
@@ -198,14 +212,14 @@ def _blocks(path: str, dialect: Dialect) -> Iterator[Block]:
     ends = _RowEnds(dialect)
     held, line = b"", dialect.lines
     for piece, final in _utf8(path, dialect):
-        held += piece
+        held = held + piece if held else piece
         end = len(held) if final else _after_line_end(held, len(held))
         cut = ends.find(held, end, final=final)
         rows = None
         if cut is None:
             rows, cut = _exact(path, dialect, held[:end], line, final=final)
         if cut:
-            yield Block(line, held[:cut] if rows is None else b"", rows)
+            yield Block(line, held, cut, rows)
             line += _count_lines(held, cut)
             held = held[cut:]
         elif len(held) > MOST_ROW_BYTES:
@@ -231,8 +245,8 @@ class _RowEnds:
     def find(self, data: bytes, end: int, *, final: bool) -> int | None:
         """Return the last place, up to ``end``, where a row ends; None if pyarrow may read these bytes differently.
 
-        In what it takes every field that is quoted begins and ends with a quote, every other one holds none: then the
-        quotes open and close in turn, a doubled one closing and opening again.
+        Mostly the quotes open and close in turn, each where a field begins or ends, a doubled one closing and opening
+        again. Else some stand in fields that are not quoted, or are wrong, which is told by one after the other.
         """
         if not end:
             return 0
@@ -242,16 +256,19 @@ class _RowEnds:
             return end
         characters = np.frombuffer(data, np.uint8)
         quotes = np.flatnonzero(characters[:end] == self.quote[0])
-        opened, closed = quotes[::2], quotes[1::2]
-        begins = self.separates[characters[opened - 1]]
-        begins[0] |= opened[0] == 0
-        begins[1:] |= opened[1:] == closed[: len(opened) - 1] + 1
-        ends = self.separates[characters[np.minimum(closed + 1, len(data) - 1)]]
-        ends[: len(opened) - 1] |= opened[1:] == closed[: len(opened) - 1] + 1
-        if len(closed) and closed[-1] + 1 == len(data):
-            ends[-1] = True
-        if not (begins.all() and ends.all()):
-            return None
+        begins = self.separates[characters[quotes - 1]]
+        begins[0] |= quotes[0] == 0
+        ends = self.separates[characters[np.minimum(quotes + 1, len(data) - 1)]]
+        ends[-1] |= quotes[-1] + 1 == len(data)
+        doubled = quotes[1::2][: len(quotes[2::2])] + 1 == quotes[2::2]
+        opened, closed = begins[::2].copy(), ends[1::2].copy()
+        opened[1:] |= doubled
+        closed[: len(doubled)] |= doubled
+        if not (opened.all() and closed.all()):
+            one_by_one = _opening_and_closing(quotes, begins, ends)
+            if one_by_one is None:
+                return None
+            quotes = one_by_one
         if len(quotes) % 2 == 0:
             return end
         if final:
@@ -265,6 +282,33 @@ class _RowEnds:
     def _has_comment(self, data: bytes) -> bool:
         sign = self.comment
         return bool(sign) and (data.startswith(sign) or b"\n" + sign in data or b"\r" + sign in data)
+
+
+def _opening_and_closing(
+    quotes: NDArray[np.intp], begins: NDArray[np.bool_], ends: NDArray[np.bool_]
+) -> NDArray[np.intp] | None:
+    """Return those of all quotes that open and close fields; None if a field goes on after its closing quote.
+
+    Parameters
+    ----------
+    begins, ends
+        Whether a field would begin, or end, with each quote.
+    """
+    found: list[int] = []
+    inside, second = False, -1
+    for place, begin, end, following in zip(
+        quotes.tolist(), begins.tolist(), ends.tolist(), [*quotes[1:].tolist(), -1], strict=True
+    ):
+        if place == second:
+            continue
+        if inside and not end:
+            if following != place + 1:
+                return None
+            second = following
+        elif inside or begin:
+            found.append(place)
+            inside = not inside
+    return np.array(found, np.intp)
 
 
 def _after_line_end(data: bytes, end: int) -> int:
@@ -289,10 +333,11 @@ def _utf8(path: str, dialect: Dialect) -> Iterator[tuple[bytes, bool]]:
     """Yield a file from its first row of data on as UTF-8, and with each piece whether it is the last."""
     decoder = None if dialect.encoding == "utf-8" else codecs.getincrementaldecoder(dialect.encoding)()
     line, skipped, first, before = 0, dialect.start, True, b""
+    at_once = max(BLOCK_BYTES, min(COLUMN_BYTES * len(dialect.names), MOST_BLOCK_BYTES))
     with encodings.unpacked(path) as file:
         final = False
         while not final:
-            data = file.read(BLOCK_BYTES)
+            data = file.read(at_once)
             final = not data
             if decoder is not None:
                 try:
