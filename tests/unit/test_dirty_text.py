@@ -205,6 +205,11 @@ REFUSED = {
         f"every row must have 1 field, one for each column; line 3 has 2: {MEND}, or declare another delimiter",
     ),
     "text after a closing quote": ('x,y\n1,"2"3\n', {}, f"{QUOTES}; line 2: ',' expected after '\"'"),
+    "text after a closing quote, and a quoted field": (
+        'x,y\n"1"2,"3"\n',
+        {},
+        f"{QUOTES}; line 2: ',' expected after '\"'",
+    ),
     "a quote that is never closed": ('x,y\n1,2\n3,"4\n5,6\n', {}, f"{QUOTES}; line 3: unexpected end of data"),
     "latin-1": (
         "x,y\n1,2\nKöln,1\n".encode("latin-1"),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 BLOCK_BYTES = 1_048_576
 # To start a column takes pyarrow 8 µs a block, as long as to read 300 numbers of it: a wide table comes in larger ones.
-COLUMN_BYTES, MOST_BLOCK_BYTES = 800, 16_777_216
+COLUMN_BYTES, MOST_BLOCK_BYTES = 800, 8_388_608
 # A row may be as long; a quote that is opened and never closed would else take the whole file into memory.
 MOST_ROW_BYTES = 67_108_864
 MARK = codecs.BOM_UTF8
