@@ -10,7 +10,7 @@ from serpens.codedigest import Code, Reader
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = {
-    "collect": {"data": {"simulator": None}},
+    "collect": {"data": {"simulator": None, "file": "t.csv"}, "cohort": None, "read": {}},
     "clean": {},
     "split": {},
     "train": {"family": "mlp", "settings": {}},
@@ -35,6 +35,10 @@ def code(rule, **settings) -> Code:
     found = reader.code(rule, settings or SETTINGS[rule])
     reader.save()
     return found
+
+
+def simulator(name):
+    return {"data": {"simulator": name, "file": None}, "cohort": None, "read": {}}
 
 
 def digests() -> dict[str, str]:
@@ -142,7 +146,7 @@ def test_the_users_own_files_count(workflow, tmp_path):
         assert (code("train", **settings).sha256 == before_sha) is same, (name, after)
     evaluated = code("evaluate", families={"mine": "custom"}, custom={"mine": "net.py:Net"})
     assert "net.py.Net" in evaluated.definitions
-    simulated = code("collect", data={"simulator": "net.py:unused"})
+    simulated = code("collect", **simulator("net.py:unused"))
     assert "net.py.unused" in simulated.definitions
     assert "numpy" in simulated.libraries
 
@@ -179,9 +183,9 @@ def test_a_name_of_the_function_itself_is_no_name_of_the_module(workflow, tmp_pa
         "table = 1\nother = 2\n\n\ndef f(table):\n    g = lambda other: other\n"
         "    return table, [table for other in g(1)]\n\n\ndef h():\n    global other\n    other = 3\n    return other\n"
     )
-    found = code("collect", data={"simulator": "own.py:f"}).definitions
+    found = code("collect", **simulator("own.py:f")).definitions
     assert [name for name in found if name.startswith("own.py")] == ["own.py.f"]
-    found = code("collect", data={"simulator": "own.py:h"}).definitions
+    found = code("collect", **simulator("own.py:h")).definitions
     assert "own.py.other" in found
 
 

@@ -10,7 +10,7 @@ from serpens.errors import ConfigurationError
 
 GOOD = {"question": "Why?", "data": "my.csv", "target": "y"}
 STUDY_KEYS = (
-    "question, data, target, task, positive_class, test_on, id, split, columns, features, drop, "
+    "question, data, read, target, task, positive_class, test_on, id, split, columns, features, drop, "
     "time, horizon, "
     "history, season, image, models, baselines, metric, meaningful_difference, weight, repeats, "
     "seed, training, "
@@ -160,6 +160,19 @@ WRONG = {
     "resources: {gpu: 3, nodes: 2}": "resources.gpu: must be dealt out evenly to 2 nodes, found 3",
     "resources: {processes: 3, nodes: 2}": "resources.processes: must be dealt out evenly to 2 nodes, found 3",
     "resources: {gpu: 2, processes: 2}": ("resources.processes: is for CPUs; on GPUs there is one process for each"),
+    "read: {delimiter: ab}": 'read.delimiter: must be one character, such as ";" or "\\t", found \'ab\'',
+    "read: {encoding: utf9}": (
+        "read.encoding: must be an encoding, such as utf-8, latin-1, cp1252 or utf-16-le, found 'utf9'"
+    ),
+    "read: {header: false}": "read.header: is false, so names must name the columns",
+    "read: {names: [a]}": (
+        "read.names: needs header beside it: true if the first line names the columns too, false if it is data"
+    ),
+    "read: {header: true, names: [a, ' a']}": "read.names: must differ, found 'a' more than once",
+    "read: {header: true, names: [a, ' ']}": "read.names: must not be blank, and name 2 of 2 is",
+    "read: {delimiter: ',', quote: ','}": (
+        "read.quote: must differ from the other marks, and ',' stands for two of them"
+    ),
     "audit: {}": f"audit: unknown key; allowed: {STUDY_KEYS}",
 }
 
@@ -224,7 +237,11 @@ WRONG_DATA = {
     ),
     "../my.csv": (f"data.file: leaves the working directory, found '../my.csv'; {INSIDE}"),
     "a/../../my.csv": (f"data.file: leaves the working directory, found 'a/../../my.csv'; {INSIDE}"),
-    "my.xlsx": "data.file: must end in one of .csv, .csv.gz, .tsv, .tsv.gz, .parquet, found 'my.xlsx'",
+    "my.xls": (
+        "data.file: must end in one of .csv, .tsv, .txt, .dat, .parquet, .feather, .arrow, .jsonl, .ndjson, .xlsx, "
+        ".h5ad, .h5, .hdf5, .nc, .fasta, .fa, .fastq, .fq, .smi, .npy, .npz, / (a folder of images), text also packed, "
+        "such as .csv.gz, found 'my.xls'"
+    ),
     "{file: my.csv, rows: 5}": "data.rows: is for a simulator; a file is read whole",
     "{file: my.csv, sha256: abc}": "data.sha256: must be 64 hexadecimal digits in lower case, found 'abc'",
     "{simulator: qubit}": "data.rows: is required with a simulator: how many rows to simulate",

@@ -124,8 +124,8 @@ def test_a_simulator_with_open_arguments_takes_any():
 def test_a_table_is_opened_once_for_each_content(monkeypatch):
     monkeypatch.setattr(contents, "RACY_NS", -(10**18))  # what was written just now counts as written long ago
     opened = []
-    read = glance._records
-    monkeypatch.setattr(glance, "_records", lambda path: opened.append(path) or read(path))
+    find = glance._dialect
+    monkeypatch.setattr(glance, "_dialect", lambda path, read: opened.append(path) or find(path, read))
     table(10)
     for _ in range(2):
         assert header("t.csv") == ["x", "y"]

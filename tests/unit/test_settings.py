@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from serpens.config import Claim, Column, Data, Image, Project, Resources, Split, Study, Training
+from serpens.config import Claim, Column, Data, Image, Project, Read, Resources, Split, Study, Training
 from serpens.jobs import INDEX, Job, Jobs
 from serpens.modelconfig import CNN, MLP, BoostedTrees, Custom, Linear, Trivial
 from serpens.settings import as_json
@@ -39,6 +39,30 @@ KEYS = {
     "data.sha256": (BASE, "0" * 64, FROM_COLLECT),
     "data.license": (BASE, "MIT", FROM_COLLECT),
     "data.citation": (BASE, "Us", FROM_COLLECT),
+    **{
+        f"read.{key}": (BASE, value, FROM_COLLECT)
+        for key, value in {
+            "delimiter": ";",
+            "quote": False,
+            "escape": "\\",
+            "encoding": "latin-1",
+            "header": True,
+            "comment": "#",
+            "skip_rows": 1,
+            "sheet": 2,
+            "layer": "raw",
+            "dataset": "/d",
+            "variables": ["v"],
+            "images": "file",
+            "size": [8, 8],
+            "channels": 1,
+            "member": "t.csv",
+        }.items()
+    },
+    "read.names": (BASE | {"read": {"header": True}}, ["x", "y"], FROM_COLLECT),
+    # how numbers are written is cleaning's
+    "read.decimal": (BASE, ",", "report"),
+    "read.thousands": (BASE, ".", "report"),
     "target": (BASE, "z", FROM_CLEAN),
     "task": (BASE, "regression", FROM_CLEAN),
     "positive_class": (BASE, "yes", FROM_CLEAN),
@@ -160,6 +184,7 @@ def test_a_key_reruns_its_rules(key):
 def test_every_key_is_in_the_table():
     sections = {
         "data": Data,
+        "read": Read,
         "test_on": Claim,
         "split": Split,
         "image": Image,

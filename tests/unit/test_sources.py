@@ -125,33 +125,11 @@ def test_another_sha256_is_refused(here):
     ("name", "content", "message"),
     [
         ("t.csv", "a,b\n", "t.csv: there must be at least one row of data; there is none"),
-        ("t.csv", "", "t.csv: the first line must name the columns; the file is empty"),
-        ("t.csv", "a,,c\n1,2,3\n", "t.csv: every column must have a name; column 2 of 3 has none"),
-        ("t.csv", "a,b, \n1,2,3\n", "t.csv: every column must have a name; column 3 of 3 has none"),
-        ("t.csv", "a,b,a\n1,2,3\n", "t.csv: a column name must occur once; 'a' occurs more often"),
-        ("t.csv", "b,a,b,a\n1,2,3,4\n", "t.csv: a column name must occur once; 'a', 'b' occurs more often"),
         (
             "t.csv",
             'a,b\n1,"2\n3"\n4\n',
-            "t.csv: every row must have 2 fields, as the header has; line 4 has 1: mend that line, or the header",
+            "t.csv: every row must have 2 fields, one for each column; line 4 has 1: mend that line, or the header",
         ),
-        (
-            "t.tsv",
-            "a\tb\n1\t2\t3\n",
-            "t.tsv: every row must have 2 fields, as the header has; line 2 has 3: mend that line, or the header",
-        ),
-        (
-            "t.csv",
-            "a,b\nK\u00f6ln,1\n".encode("latin1"),
-            "t.csv: the text must be UTF-8; byte 5 of a block (0xf6) is not: "
-            "convert it, for instance with  iconv -f latin1 -t utf-8 t.csv",
-        ),
-        (
-            "t.csv",
-            'a,b\n1,2\n3,"4\n5,6\n',
-            "t.csv: quotes must be closed and doubled inside; line 4: unexpected end of data",
-        ),
-        ("t.csv", 'a,b\n1,"2"3\n', "t.csv: quotes must be closed and doubled inside; line 2: ',' expected after '\"'"),
     ],
 )
 def test_a_faulty_file_says_where(here, name, content, message):

@@ -18,17 +18,21 @@ class Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class Artefact(Entry):
+class Written(Entry):
+    """A whole JSON file, to be written."""
+
+    def write(self, path: io.PathLike) -> None:
+        """Write the file."""
+        io.write_json(path, self.model_dump(mode="json"))
+
+
+class Artefact(Written):
     """A whole JSON file."""
 
     @classmethod
     def read(cls, path: io.PathLike) -> Self:
         """Read and check the file."""
         return cls.model_validate(io.read_json(path))
-
-    def write(self, path: io.PathLike) -> None:
-        """Write the file."""
-        io.write_json(path, self.model_dump(mode="json"))
 
 
 class Source(Artefact):
@@ -284,7 +288,7 @@ class Evaluation(Artefact):
         return next(c for c in self.comparisons if (c.model, c.against) == pair)
 
 
-class ResolvedStudy(Study, Artefact):
+class ResolvedStudy(Study, Written):  # a study has a key called read
     """`study.json`: a study with every default, and everything that was inferred from its data."""
 
     resources: Resources = Field(default=Resources(), exclude=True)
@@ -395,7 +399,7 @@ class MadeFrom(Artefact):
     """Keys of the study that nobody set: their values followed from the data."""
 
 
-MODELS: dict[str, type[Artefact]] = {
+MODELS: dict[str, type[Written]] = {
     "source": Source,
     "cleaning": Cleaning,
     "digest": Digest,

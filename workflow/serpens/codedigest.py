@@ -5,7 +5,7 @@ count, nor do comments, docstrings, layout, and imports that are there for types
 libraries that they import, whose versions count as code does.
 
 Only names are followed, not values: what is loaded by a name that the configuration gives (a model family, a
-simulator, the user's own file) is a root of its own (:func:`roots`).
+simulator, a format, the user's own file) is a root of its own (:func:`roots`).
 """
 
 import ast
@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from serpens import io
 from serpens.families import FAMILIES, NETWORKS
+from serpens.formats import registry as formats
 from serpens.simulators.registry import SIMULATORS
 
 WORKFLOW = Path(__file__).resolve().parents[1]
@@ -33,6 +34,7 @@ OUTSIDE = frozenset(
         "configtypes",
         "dataconfig",
         "columnconfig",
+        "readconfig",
         "modelconfig",
         "errors",
         "allocation",
@@ -46,6 +48,7 @@ OUTSIDE = frozenset(
         "threads",
         "usage",
         "simulators.registry",
+        "formats.registry",
     )
 )
 # Files that a module reads at run time.
@@ -93,9 +96,17 @@ def roots(rule: str, settings: Mapping[str, Any]) -> set[Place]:
     elif rule == "evaluate":
         for name, family in settings["families"].items():
             found |= _family(family, settings["custom"].get(name), "Network")
-    elif rule == "collect" and (simulator := settings["data"]["simulator"]):
-        found.add(Place(SIMULATORS[simulator], "simulate") if simulator in SIMULATORS else _definition(simulator))
+    elif rule == "collect":
+        if simulator := settings["data"]["simulator"]:
+            found.add(Place(SIMULATORS[simulator], "simulate") if simulator in SIMULATORS else _definition(simulator))
+        found |= {Place(module, use) for module in _formats(settings) for use in ("open_table", "files")}
     return found
+
+
+def _formats(settings: Mapping[str, Any]) -> list[str]:
+    """Return the modules that read a study's files."""
+    paths = filter(None, (settings["data"]["file"], settings["cohort"]))
+    return formats.modules(paths, settings["read"])
 
 
 def _family(family: str, path: str | None, use: str) -> set[Place]:

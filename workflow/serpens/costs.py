@@ -12,6 +12,7 @@ from serpens import modelsize
 from serpens.config import Study, training_of
 from serpens.extent import Extent
 from serpens.families import FAMILIES
+from serpens.formats.registry import is_delimited
 from serpens.modelconfig import BoostedTrees, Custom, Linear, Model
 from serpens.modelsize import NetworkSize
 from serpens.settings import models
@@ -73,9 +74,10 @@ CORE_ACTIVATION, GPU_ACTIVATION = 3e-9, 3e-11
 
 
 def collect(study: Study, extent: Extent) -> Cost:
-    """Text becomes one Python string a cell before it becomes a column; Parquet has columns."""
+    """Text becomes one Python string a cell before it becomes a column; other formats have columns."""
     cells = extent.rows * extent.columns
-    a_cell = 16 if str(study.data.file).endswith(".parquet") else 80
+    text = study.data.file is None or is_delimited(study.data.file, study.read.given())
+    a_cell = 80 if text else 16
     own = study.data.simulator is not None and ":" in study.data.simulator
     seconds = OWN_SIMULATOR_SECONDS if own else IMPORTS_SECONDS + 0.6e-6 * cells
     words = "; how long your simulator takes is not known" if own else ""

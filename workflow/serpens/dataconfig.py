@@ -14,7 +14,7 @@ class Data(Section):
     model_config = or_text("path of a file")
 
     file: TableFile | None = None
-    """Path of a table: .csv, .tsv (also gzipped: .csv.gz, .tsv.gz) or .parquet."""
+    """Path of a table (`docs/formats.md` lists the formats by their endings), or of a folder of images and `/`."""
     simulator: SimulatorName | None = None
     """`qubit`, or your own function as `path.py:function`; further keys here are passed on to it."""
     rows: Count | None = None

@@ -29,7 +29,7 @@ class Extent(NamedTuple):
     rows, columns
         Of all of its tables.
     size
-        Bytes of these as text; for a simulator and Parquet, of their values.
+        Bytes of these as text; for a simulator and formats with columns, of their values.
     features
         Columns that models may use.
     learned, validated, tested
@@ -84,9 +84,10 @@ def of(study: Study) -> Extent:
     ConfigurationError
         If a file is not there any more, or no table.
     """
-    looks = [look(study.data.file) if study.data.file else _simulated(study)]
+    read = study.read.given()
+    looks = [look(study.data.file, read) if study.data.file else _simulated(study)]
     if study.test_on.file:
-        looks.append(look(study.test_on.file))
+        looks.append(look(study.test_on.file, read))
     rows, table = sum(each.rows for each in looks), looks[0].values
     used = [name for name in table if _is_feature(study, name)]
     assumed: list[str] = []

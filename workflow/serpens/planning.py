@@ -14,6 +14,7 @@ from serpens.config import Custom, Study
 from serpens.configtypes import DEFINITION, choice
 from serpens.errors import ConfigurationError, listed
 from serpens.families import FAMILIES
+from serpens.formats import registry
 from serpens.glance import count_rows, header, require
 from serpens.layout import Run
 from serpens.simulators.registry import SIMULATORS
@@ -33,7 +34,7 @@ def n_splits(study: Study) -> int:
     if not study.test_on.can_fold:
         return 1
     if study.data.file is not None:
-        few = count_rows(study.data.file, FOLDS_BELOW) < FOLDS_BELOW
+        few = count_rows(study.data.file, FOLDS_BELOW, study.read.given()) < FOLDS_BELOW
     else:
         few = study.data.rows is not None and study.data.rows < FOLDS_BELOW
     return N_FOLDS if few else 1
@@ -46,6 +47,11 @@ def n_shards(study: Study) -> int:
 
 def source_files(study: Study) -> list[str]:
     """List the files that a study's data are collected from; a simulator is code, and its meaning counts."""
+    read = study.read.given()
+    return list(dict.fromkeys(file for path in _tables(study) for file in registry.files(path, read)))
+
+
+def _tables(study: Study) -> list[str]:
     return [path for path in (study.data.file, study.test_on.file) if path]
 
 
@@ -67,11 +73,13 @@ def runs(study: Study, n_splits: int) -> list[Run]:
 def faults(study: Study) -> Iterator[Fault]:
     """Yield what the files contradict in a study: missing files, definitions, arguments and columns."""
     yield from _code_faults(study)
+    for name, text in registry.misfits(_tables(study), read := study.read.given()):
+        yield ("read", name), text
     headers: dict[str, list[str]] = {}
     for key, path in (("data", study.data.file), ("test_on", study.test_on.file)):
         try:
             if path is not None:
-                headers[key] = header(path)
+                headers[key] = header(path, read)
         except ConfigurationError as error:
             yield (key, "file"), str(error)
     if "data" in headers:

@@ -10,6 +10,9 @@ from typing import Any
 from serpens.config import Custom, Model, Split, Study, training_of
 from serpens.layout import Run
 
+# Keys of ``read`` that say how numbers are written: collecting leaves text as it stands.
+NUMBER_MARKS = ("decimal", "thousands")
+
 
 def as_json(settings: dict[str, Any]) -> str:
     """Return settings in the one form that compares by name and value."""
@@ -22,8 +25,9 @@ def models(study: Study) -> dict[str, Model]:
 
 
 def collect(study: Study) -> dict[str, Any]:
-    """Where the data come from."""
-    return {"data": study.data.model_dump(), "cohort": study.test_on.file}
+    """Where the data come from, and how files are read; what their numbers look like is cleaning's."""
+    read = {key: value for key, value in study.read.given().items() if key not in NUMBER_MARKS}
+    return {"data": study.data.model_dump(), "cohort": study.test_on.file, "read": read}
 
 
 def clean(study: Study) -> dict[str, Any]:

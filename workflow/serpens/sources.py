@@ -1,17 +1,14 @@
 """Collecting: bring data here as they are, and say where they came from.
 
-Text files are read with every value as the text that stands there, so that 007 stays 007 and nothing is guessed;
-what a value means is decided when it is cleaned.
+How a file becomes a table is its format's to say (:mod:`serpens.formats`); what a value means is decided when it is
+cleaned.
 """
 
-import csv
-import gzip
 import hashlib
 import importlib.util
 import inspect
 import sys
-import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -24,9 +21,9 @@ from numpy.typing import NDArray
 from serpens import io, provenance
 from serpens.artefacts import Source
 from serpens.errors import DataError, listed
+from serpens.formats import registry
 from serpens.simulators.registry import SIMULATORS
 
-DELIMITERS = {".csv": ",", ".tsv": "\t"}
 # True in the rows of an outside cohort, on which a model is tested.
 COHORT = "__cohort__"
 
@@ -39,30 +36,46 @@ class Collected:
     source: Source
 
 
-def collect_file(path: str, *, sha256: str | None = None) -> Collected:
-    """Read a CSV, TSV (each also gzipped) or Parquet file.
+def collect_file(path: str, *, sha256: str | None = None, read: Mapping[str, Any] | None = None) -> Collected:
+    """Read a file of any format that :mod:`serpens.formats.registry` names, or a folder of images.
+
+    Parameters
+    ----------
+    read
+        What the study's section ``read`` says.
 
     Raises
     ------
     DataError
         If the file is missing, is not what its name says, or differs from its sha256.
     """
-    file = Path(path)
-    if not file.is_file():
+    file, folder = Path(path), path.endswith("/")
+    if not (folder or file.is_file()):
         msg = f"{path}: the file must exist; it does not"
         raise DataError(msg)
-    found = io.sha256(file)
+    parts = registry.files(path, read or {}) if folder else [path]
+    found = _sha256_of_all(parts) if folder else io.sha256(file)
     if sha256 is not None and found != sha256.lower():
         msg = (
             f"{path}: sha256 must be {sha256}; it is {found}: the file is not the one that the study names, "
             "so get that one, or correct data.sha256"
         )
         raise DataError(msg)
-    table = _read_parquet(file) if file.suffix == ".parquet" else _read_delimited(file)
+    stream = registry.open_table(path, read or {})
+    table = pa.Table.from_batches(stream.batches(), stream.schema)
     if not table.num_rows:
         msg = f"{path}: there must be at least one row of data; there is none"
         raise DataError(msg)
-    return _described(table, kind="file", origin=path, bytes=file.stat().st_size, sha256=found)
+    n_bytes = sum(Path(part).stat().st_size for part in parts)
+    return _described(table, kind="file", origin=path, bytes=n_bytes, sha256=found)
+
+
+def _sha256_of_all(paths: Iterable[str]) -> str:
+    """Return a digest of several files' names and contents."""
+    content = hashlib.sha256()
+    for path in paths:
+        content.update(f"{io.sha256(path)}  {path}\n".encode())
+    return content.hexdigest()
 
 
 def collect_simulator(name: str, *, rows: int, seed: int, arguments: Mapping[str, Any]) -> Collected:
@@ -147,70 +160,6 @@ def _arrow(name: str, column: str, values: NDArray[Any]) -> pa.Array:
             f"{values.dtype if values.dtype != object else type(values[0]).__name__}"
         )
         raise DataError(msg) from err
-
-
-def _read_parquet(file: Path) -> pa.Table:
-    import pyarrow.parquet as pq
-
-    try:
-        # not read_table, which fails on a column name that occurs twice before we can say so
-        table = pq.ParquetFile(file).read()
-    except (pa.ArrowException, OSError) as err:
-        msg = f"{file}: must be Parquet, as its name says; {err}"
-        raise DataError(msg) from err
-    _check_header(file, table.column_names)
-    return table.replace_schema_metadata(None)
-
-
-def _read_delimited(file: Path) -> pa.Table:
-    """Read text; every column stays text.
-
-    The csv module, not a faster reader: it tells the line of a row that has too many or too few fields.
-    """
-    suffix = file.suffixes[-2] if file.suffix == ".gz" else file.suffix
-    opened = gzip.open if file.suffix == ".gz" else open
-    rows: list[list[str]] = []
-    try:
-        with opened(file, "rt", encoding="utf-8-sig", newline="") as lines:
-            reader = csv.reader(lines, delimiter=DELIMITERS[suffix], strict=True)
-            header = next(reader, [])
-            _check_header(file, header)
-            for row in reader:
-                if not row:
-                    continue  # a blank line is no row
-                if len(row) != len(header):
-                    msg = (
-                        f"{file}: every row must have {len(header)} fields, as the header has; line {reader.line_num} "
-                        f"has {len(row)}: mend that line, or the header"
-                    )
-                    raise DataError(msg)
-                rows.append(row)
-    except UnicodeDecodeError as err:
-        msg = (
-            f"{file}: the text must be UTF-8; byte {err.start} of a block ({err.object[err.start]:#04x}) is not: "
-            f"convert it, for instance with  iconv -f latin1 -t utf-8 {file.name}"
-        )
-        raise DataError(msg) from err
-    except csv.Error as err:
-        msg = f"{file}: quotes must be closed and doubled inside; line {reader.line_num}: {err}"
-        raise DataError(msg) from err
-    except (OSError, EOFError, zlib.error) as err:
-        msg = f"{file}: cannot be read; {err}"
-        raise DataError(msg) from err
-    columns = zip(*rows, strict=True) if rows else [()] * len(header)
-    return pa.table({name: pa.array(values, pa.string()) for name, values in zip(header, columns, strict=True)})
-
-
-def _check_header(file: Path, header: list[str]) -> None:
-    if not header:
-        msg = f"{file}: the first line must name the columns; the file is empty"
-        raise DataError(msg)
-    if "" in (names := [name.strip() for name in header]):
-        msg = f"{file}: every column must have a name; column {names.index('') + 1} of {len(names)} has none"
-        raise DataError(msg)
-    if twice := sorted({name for name in header if header.count(name) > 1}):
-        msg = f"{file}: a column name must occur once; {listed(map(repr, twice))} occurs more often"
-        raise DataError(msg)
 
 
 def _simulator(name: str) -> Callable[..., Any]:

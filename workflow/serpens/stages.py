@@ -45,9 +45,9 @@ def collect(settings: Settings) -> "Collected":
             data["simulator"], rows=data["rows"], seed=data["seed"], arguments=data["arguments"]
         )
     else:
-        collected = sources.collect_file(data["file"], sha256=data["sha256"])
+        collected = sources.collect_file(data["file"], sha256=data["sha256"], read=settings["read"])
     if settings["cohort"]:
-        collected = sources.append_cohort(collected, sources.collect_file(settings["cohort"]))
+        collected = sources.append_cohort(collected, sources.collect_file(settings["cohort"], read=settings["read"]))
     described = collected.source.model_copy(update={"license": data["license"], "citation": data["citation"]})
     return replace(collected, source=described)
 
