@@ -224,9 +224,9 @@ WRONG_DATA = {
     ),
     "../my.csv": (f"data.file: leaves the working directory, found '../my.csv'; {INSIDE}"),
     "a/../../my.csv": (f"data.file: leaves the working directory, found 'a/../../my.csv'; {INSIDE}"),
-    "my.xls": "data.file: must end in one of .csv, .csv.gz, .tsv, .tsv.gz, .parquet, .feather, .arrow, .jsonl, .jsonl.gz, "
-    ".ndjson, .ndjson.gz, .xlsx, .h5ad, .h5, .hdf5, .nc, .fasta, .fasta.gz, .fa, .fa.gz, .fastq, .fastq.gz, .fq, "
-    ".fq.gz, .smi, .smi.gz, .npy, .npz, / (a folder of images), found 'my.xls'",
+    "my.xls": "data.file: must end in one of .csv, .csv.gz, .tsv, .tsv.gz, .parquet, .feather, .arrow, .jsonl, "
+    ".jsonl.gz, .ndjson, .ndjson.gz, .xlsx, .h5ad, .h5, .hdf5, .nc, .fasta, .fasta.gz, .fa, .fa.gz, .fastq, .fastq.gz, "
+    ".fq, .fq.gz, .smi, .smi.gz, .npy, .npz, / (a folder of images), found 'my.xls'",
     "{file: my.csv, rows: 5}": "data.rows: is for a simulator; a file is read whole",
     "{file: my.csv, sha256: abc}": "data.sha256: must be 64 hexadecimal digits in lower case, found 'abc'",
     "{simulator: qubit}": "data.rows: is required with a simulator: how many rows to simulate",

@@ -104,8 +104,9 @@ def _names(where: str, row: Row) -> Row:
     for place, name in enumerate(row, start=1):
         if name is None:
             msg = (
-                f"{where} must name every column; {get_column_letter(place)} is empty: split merged cells and give "
-                "each column a name of its own, or pass over lines above the names with read: {skip_rows: ...}"
+                f"{where} must name every column; the cell in {get_column_letter(place)} is empty: split merged "
+                "cells and give each column a name of its own, or pass over lines above the names "
+                "with read: {skip_rows: ...}"
             )
             raise DataError(msg)
     check_names(where, [str(name) for name in row])

@@ -181,6 +181,7 @@ def _upright(file: Path, image: Image.Image, read: Read) -> Image.Image:
     if channels is None:
         msg = f"{file}: must be grey or RGB; it is {image.mode}: convert it, or say read: {{channels: 1}} or 3"
         raise DataError(msg)
+    image.load()  # by which Pillow turns a TIFF already
     return ImageOps.exif_transpose(image).convert(MODES[channels])
 
 
