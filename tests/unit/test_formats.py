@@ -58,8 +58,8 @@ def test_a_name_that_says_nothing():
         registry.of("t.xls")
     assert str(caught.value) == (
         "t.xls: the name must end in one of .csv, .csv.gz, .tsv, .tsv.gz, .parquet, .feather, .arrow, .jsonl, "
-        ".jsonl.gz, .ndjson, .ndjson.gz, .xlsx, .h5ad, .h5, .hdf5, .nc, .fasta, .fasta.gz, .fa, .fa.gz, .fastq, .fastq.gz, "
-        ".fq, .fq.gz, .smi, .smi.gz, .npy, .npz, /, which says what the file holds; it does not"
+        ".jsonl.gz, .ndjson, .ndjson.gz, .xlsx, .h5ad, .h5, .hdf5, .nc, .fasta, .fasta.gz, .fa, .fa.gz, .fastq, "
+        ".fastq.gz, .fq, .fq.gz, .smi, .smi.gz, .npy, .npz, /, which says what the file holds; it does not"
     )
 
 

@@ -81,15 +81,26 @@ def test_a_jpeg_is_near_to_what_was_saved():
     assert np.abs(np.array(pixels(table(**READ))) - 100).max() <= 2
 
 
-def test_an_image_lies_as_its_exif_says():
+def quarter():
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by a quarter, clockwise
-    save("a.tif", GREY, exif=exif)
-    label("a.tif")
-    assert pixels(table(**READ)) == np.rot90(GREY, -1).ravel().tolist()
+    return exif
+
+
+@pytest.mark.parametrize(("name", "options"), [("a.png", {}), ("a.tif", {"compression": "tiff_lzw"})])
+def test_an_image_lies_as_its_exif_says(name, options):
+    save(name, GREY, exif=quarter(), **options)
     save("b.png", np.zeros((3, 2), np.uint8))
-    label("a.tif", "b.png")
-    assert table(**READ).num_rows == 2
+    label(name, "b.png")
+    assert pixels(table(**READ)) == np.rot90(GREY, -1).ravel().tolist()
+
+
+def test_a_plain_tiff_that_is_to_be_turned_is_refused():
+    save("a.tif", GREY, exif=quarter())
+    label("a.tif")
+    assert refusal(**READ) == (
+        "a.tif: must be compressed, or lie as it is to be seen; it is a plain TIFF to be turned: write it as PNG"
+    )
 
 
 def test_size_and_channels_are_converted_when_the_study_says_so():
