@@ -402,6 +402,14 @@ def test_coordinates_beside_the_dimensions_are_columns_too():
     }
 
 
+def test_variables_whose_dimensions_are_in_another_order_meet_cell_by_cell():
+    across = np.arange(6).reshape(2, 3)
+    xr.Dataset({"v": (("a", "b"), across), "w": (("b", "a"), 10 * across.T)}).to_netcdf("t.nc", engine="h5netcdf")
+    found = table("t.nc")
+    assert found["v"].to_pylist() == [0, 1, 2, 3, 4, 5]
+    assert found["w"].to_pylist() == [0, 10, 20, 30, 40, 50]
+
+
 @pytest.mark.parametrize("cells", [5, 20, 50, 120, 1000])
 def test_blocks_of_any_size_give_the_same_rows(cells, monkeypatch):
     values = np.arange(60).reshape(3, 4, 5)

@@ -1,7 +1,9 @@
 """Formats whose columns have types: Parquet, Arrow, Excel, NumPy."""
 
+import re
 from datetime import date, datetime
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +13,7 @@ from openpyxl import Workbook
 
 from serpens import io
 from serpens.errors import DataError
-from serpens.formats import registry, tables
+from serpens.formats import excel, registry, tables
 from serpens.streams import Stream
 
 TABLE = pa.table(
@@ -48,9 +50,9 @@ def cut(path, n_bytes):
     Path(path).write_bytes(Path(path).read_bytes()[:n_bytes])
 
 
-def feather(content, path, compression="lz4"):
-    with pa.ipc.new_file(path, content.schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as file:
-        file.write_table(content, max_chunksize=4)
+def feather(content, path, rows=2):
+    with pa.ipc.new_file(path, content.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as file:
+        file.write_table(content, max_chunksize=rows)
 
 
 # Parquet and Arrow.
@@ -75,7 +77,7 @@ def test_an_arrow_stream_is_read_too():
 def test_a_large_row_group_comes_in_pieces(name, monkeypatch):
     monkeypatch.setattr(tables, "CELLS", 200)
     numbers = pa.table({"a": range(1000), "b": range(1000)})
-    pq.write_table(numbers, name, row_group_size=1000) if name == "t.parquet" else feather(numbers, name)
+    pq.write_table(numbers, name, row_group_size=1000) if name == "t.parquet" else feather(numbers, name, rows=1000)
     pieces = list(registry.open_table(name, {}).batches())
     assert max(map(len, pieces)) <= 100
     assert pa.Table.from_batches(pieces).equals(numbers)
@@ -197,6 +199,21 @@ def test_a_sheet_that_is_no_table(read, message):
     book["b c"].merge_cells("A1:B1")
     book.save("t.xlsx")
     assert refusal("t.xlsx", **read) == message
+
+
+def test_a_formula_that_was_never_computed_is_no_empty_cell(monkeypatch):
+    monkeypatch.setattr(excel, "CHUNK", 50)  # so that the cell is cut in two
+    workbook(a=[["x", "y"], [1, "=A2+1"], [2, "=A3+1"]])
+    assert refusal("t.xlsx") == (
+        "t.xlsx, sheet 'a': a formula must have been saved with its value; B2 has none: open the workbook in a "
+        "spreadsheet program, and save it"
+    )
+    with ZipFile("t.xlsx") as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with ZipFile("t.xlsx", "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, re.sub(rb"</f><v ?/>|</f><v></v>", b"</f><v>7</v>", content))
+    assert table("t.xlsx").to_pydict() == {"x": [1, 2], "y": [7, 7]}
 
 
 def test_excel_that_names_a_column_twice():

@@ -128,6 +128,8 @@ def test_images_come_in_pieces(monkeypatch):
     batches = list(stream.batches())
     assert [len(batch) for batch in batches] == [2, 2, 1]
     assert pa.Table.from_batches(batches)["pixel_0"].to_pylist() == [0, 1, 2, 3, 4]
+    Path("4.png").unlink()
+    assert refusal(**READ) == "t.csv, row 5: there must be an image 4.png; there is none"
 
 
 @pytest.mark.parametrize(
