@@ -22,10 +22,9 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from serpens.errors import listed, nearest
-from serpens.formats.registry import SUFFIXES
+from serpens.formats.registry import ENDINGS, SUFFIXES
 from serpens.simulators.registry import SIMULATORS
 
-FILE_TYPES = SUFFIXES
 TRUTH = "YAML reads yes, no, on and off as true and false; put the word in quotes"
 DEFINITION = re.compile(r"(?P<path>.+\.py):(?P<name>[A-Za-z_]\w*)")
 
@@ -62,11 +61,8 @@ def _inside(path: str) -> str:
 
 
 def _table(path: str) -> str:
-    if not path.endswith(FILE_TYPES):
-        bare = [each for each in FILE_TYPES if each.count(".") < 2]
-        raise ValueError(
-            f"must end in one of {listed(bare)} (a folder of images), text also packed, such as .csv.gz, found {path!r}"
-        )
+    if not path.endswith(SUFFIXES):
+        raise ValueError(f"must end in one of {ENDINGS}, found {path!r}")
     return _inside(path)
 
 

@@ -27,6 +27,9 @@ Read = Mapping[str, Any]
 INSTALL = ".venv/bin/python -m pip install -r requirements/formats.lock"
 
 
+PACKERS = (".gz", ".bz2", ".xz", ".zst")
+
+
 @dataclass(frozen=True)
 class Format:
     """A format of tables.
@@ -54,7 +57,12 @@ class Format:
     @property
     def words(self) -> str:
         """The format and how its files are named, such as ``Excel (.xlsx)``."""
-        return f"{self.name} ({listed(self.suffixes)})"
+        return f"{self.name} ({listed(bare(self.suffixes))})"
+
+
+def bare(suffixes: Iterable[str]) -> list[str]:
+    """Return endings without those that say that a file is packed."""
+    return [suffix for suffix in suffixes if not suffix.endswith(PACKERS)]
 
 
 def _packed(*suffixes: str, packers: tuple[str, ...] = (".gz",)) -> tuple[str, ...]:
@@ -66,7 +74,7 @@ IMAGES = Format("a folder of images", "serpens.formats.images", ("/",), ("size",
 DELIMITED = Format(
     "delimited text",
     "serpens.formats.delimited",
-    _packed(".csv", ".tsv", ".txt", ".dat", packers=(".gz", ".bz2", ".xz", ".zst")),
+    _packed(".csv", ".tsv", ".txt", ".dat", packers=PACKERS),
     (
         "delimiter",
         "decimal",
@@ -97,6 +105,7 @@ FORMATS = (
     IMAGES,
 )
 SUFFIXES = tuple(suffix for each in FORMATS for suffix in each.suffixes)
+ENDINGS = f"{listed(bare(SUFFIXES))} (a folder of images), text also packed, such as .csv.gz"
 
 
 def of(path: str) -> Format:
@@ -110,7 +119,7 @@ def of(path: str) -> Format:
     for each in FORMATS:
         if path.endswith(each.suffixes):
             return each
-    msg = f"{path}: the name must end in one of {listed(SUFFIXES)}, which says what the file holds; it does not"
+    msg = f"{path}: the name must end in one of {ENDINGS}, which says what the file holds; it does not"
     raise DataError(msg)
 
 
