@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from tests.unit.splitting import split
 
 from serpens import io, splits, stages
 from serpens.artefacts import Cleaning
@@ -24,6 +25,9 @@ ASKED = {
     "folds": None,
     "fractions": {"validation": 0.2, "calibration": 0.1, "test": 0.25},
     "image": None,
+    "clean": {"outliers": "keep", "impute": "median", "indicator": True},
+    "columns": {},
+    "select": None,
     "series": None,
 }
 few = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -152,6 +156,6 @@ def learned(result):
     columns = {
         name: values.to_numpy(dtype=object if values.dtype == "str" else None) for name, values in result.frame.items()
     }
-    _, schema = stages.split(ASKED, 0, columns, stages.digest(result))
+    _, schema = split(ASKED, 0, columns, stages.digest(result))
     schema.write("schema.json")
     return Path("schema.json").read_bytes()

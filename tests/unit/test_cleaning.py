@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from tests.unit.splitting import split
 
 from serpens import splits, stages
 from serpens.cleaning import clean
@@ -40,12 +41,15 @@ def divided(frame, claim, *, number=0, folds=None, **settings):
         "folds": folds,
         "fractions": fractions,
         "image": None,
+        "clean": {"outliers": "keep", "impute": "median", "indicator": True},
+        "columns": {},
+        "select": None,
         "series": None,
     }
     columns = {
         name: values.to_numpy(dtype=object if values.dtype == "str" else None) for name, values in result.frame.items()
     }
-    return stages.split(asked, number, columns, stages.digest(result))
+    return split(asked, number, columns, stages.digest(result))
 
 
 def test_every_row_is_accounted_for():

@@ -11,7 +11,7 @@ from serpens.errors import ConfigurationError
 GOOD = {"question": "Why?", "data": "my.csv", "target": "y"}
 STUDY_KEYS = (
     "question, data, target, task, positive_class, test_on, id, split, columns, features, drop, "
-    "time, horizon, "
+    "clean, select, time, horizon, "
     "history, season, image, models, baselines, metric, meaningful_difference, weight, repeats, "
     "seed, training, "
     "resources"

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from serpens import features
+from serpens import features, learning, pieces
 from serpens.errors import DataError
 
 
@@ -15,7 +15,7 @@ def table(**columns):
 
 def learned(train, types, **more):
     settings = {"task": "regression", "target": "y", "classes": ()} | more
-    return features.learn(train, types=types, **settings)
+    return learning.learn(pieces.held(train), types=types, **settings)
 
 
 def test_numbers_are_imputed_and_scaled_with_the_training_rows_alone():

@@ -65,6 +65,7 @@ def test_a_table_without_rows_keeps_its_columns(tmp_path):
 
 def test_a_stream_gives_the_same_file_whatever_its_pieces_are(tmp_path, monkeypatch):
     monkeypatch.setattr(io, "GROUP_CELLS", 20)
+    monkeypatch.setattr(io, "GROUP_ROWS", 1)
     table = pa.table({"a": range(37), "b": [f"w{i}" for i in range(37)]})
     for size in (1, 7, 10, 37):
         pieces = Stream(table.schema, lambda size=size: iter(table.to_batches(max_chunksize=size)))

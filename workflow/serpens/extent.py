@@ -14,7 +14,7 @@ from serpens.planning import n_splits
 from serpens.simulators.registry import NUMBERS
 
 MAX_LEVELS = 50
-"""Inputs that a category becomes at most, as in :mod:`serpens.features`."""
+"""Inputs that a category becomes at most, as in :mod:`serpens.learning`."""
 MAX_CLASSES = 20
 """Whole numbers with more values than this are no classes, as in :mod:`serpens.cleaning`."""
 SIMULATED_COLUMNS = 30

@@ -19,8 +19,8 @@ from pydantic import ValidationError
 from serpens import cleaning, io
 from serpens.artefacts import Artefact, Digest, Evaluation, MadeFrom, Record, ResolvedStudy
 from serpens.errors import DataError
-from serpens.features import Columns
 from serpens.layout import Run, StudyFolder
+from serpens.pieces import Columns
 
 ROW, CONTENT = "row", "content"
 
