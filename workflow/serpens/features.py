@@ -111,8 +111,9 @@ def encode_counted(schema: Schema, columns: Columns) -> tuple[NDArray[np.float32
     counts = np.zeros((len(schema.features), 3), dtype=np.int64)
     rows = max(LEAST_ROWS, AT_ONCE // max(1, width))
     for start in range(0, n, rows):
-        # an input's values lie side by side while they are made
-        inputs = np.empty((width, min(rows, n - start)), dtype=np.float32)
+        # an input's values lie side by side while they are made; at a distance that is no power of 2, which the
+        # cache would put all into one place
+        inputs = np.empty((width, rows + 16), dtype=np.float32)[:, : min(rows, n - start)]
         at = 0
         for feature, counted in zip(schema.features, counts, strict=True):
             values = used[feature.name][start : start + rows]
@@ -297,9 +298,13 @@ def _encode_number(
 def _encode_category(feature: Feature, values: Column, inputs: NDArray[np.float32], counted: NDArray[np.int64]) -> int:
     """Write the inputs of a category, one a level, and return how many they are."""
     texts = as_texts(feature.name, values)
-    if feature.fill_level is not None:
-        counted[0] += texts.null_count
-    places = _places(texts.fill_null(feature.fill_level or ""), feature.levels)
+    places = _places(texts, feature.levels)
+    if texts.null_count:
+        fill = feature.fill_level or ""
+        counted[0] += texts.null_count * (feature.fill_level is not None)
+        places[texts.is_null().to_numpy(zero_copy_only=False)] = (
+            feature.levels.index(fill) if fill in feature.levels else -1
+        )
     counted[2] += np.count_nonzero(places < 0)
     for place in range(len(feature.levels)):
         inputs[place] = places == place
@@ -312,4 +317,4 @@ def _places(texts: "pa.Array", words: Sequence[str]) -> NDArray[np.int32]:
     import pyarrow.compute as pc
 
     found = pc.index_in(texts, value_set=pa.array(words, pa.string())).fill_null(-1)
-    return np.asarray(found.to_numpy(zero_copy_only=False))
+    return np.array(found.to_numpy(zero_copy_only=False))

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 GROUP_CELLS = 4_000_000
 # And the fewest rows in one: each takes time and space of its own for every column.
 GROUP_ROWS = 1000
-# Column of what a row is called, a word of its own for each.
-ROW = "row"
+# Columns of what a row is called, and of what exact duplicates share: nearly each has a word of its own.
+ROW, CONTENT = NAMES = ("row", "content")
 # What safetensors calls the types of the arrays that are written piece by piece.
 SAFETENSORS = {"<f4": "F32", "<i8": "I64"}
 # Ends the name of a file that is not whole yet.
@@ -118,7 +118,7 @@ class TableWriter:
     Parameters
     ----------
     quick
-        For what is read again soon: packed with less effort, and without least and greatest values.
+        Packed with less effort, for what is read again soon.
 
     Attributes
     ----------
@@ -137,11 +137,17 @@ class TableWriter:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        settings: dict[str, Any] = {"compression": "zstd"}
-        if self.quick:
-            # a table of its values pays for words alone: of numbers nearly every one would be in it
-            words = [field.name for field in self.schema if pa.types.is_string(field.type) and field.name != ROW]
-            settings = {"compression": "lz4", "use_dictionary": words, "write_statistics": False}
+        # a table of values pays for words that come again: of numbers and names of rows nearly each would be in it
+        words = [
+            field.name
+            for field in self.schema
+            if (pa.types.is_string(field.type) or pa.types.is_large_string(field.type)) and field.name not in NAMES
+        ]
+        settings = {
+            "compression": "lz4" if self.quick else "zstd",
+            "use_dictionary": words or False,
+            "write_statistics": False,
+        }
         with ExitStack() as stack:
             temporary = stack.enter_context(replacing(self.path))
             self._writer = stack.enter_context(pq.ParquetWriter(temporary, self.schema, **settings))

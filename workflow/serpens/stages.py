@@ -18,7 +18,7 @@ from serpens import features, io, learning, series, splits
 from serpens.artefacts import Digest, Evaluation, ModelDescription, PartAccount, Schema, Series
 from serpens.data import Examples
 from serpens.features import Prepared
-from serpens.io import ROW
+from serpens.io import CONTENT, ROW
 from serpens.layout import Run, StudyFolder
 from serpens.pieces import Columns, Pieces
 
@@ -36,8 +36,8 @@ logger = logging.getLogger(__name__)
 
 Settings = Mapping[str, Any]
 ExamplePieces = Iterator[Examples]
-# Columns of the cleaned table that are ours: what a row is called, and what exact duplicates share.
-CONTENT, COHORT = "content", "__cohort__"
+# A column of ours in the cleaned table: which rows are the outside cohort's.
+COHORT = "__cohort__"
 # Parts that models learn from, and the account's name of the rows that are in none.
 ENCODED = ("train", "validation")
 LEFT_OUT = "left_out"
