@@ -103,3 +103,24 @@ def test_new_keys_at_later_times_leave_enough_for_training():
         "a test on new keys at later times leaves 37% of the keys; validation and calibration must take at most 70% of "
         "them, and would take 82%: give smaller fractions in split"
     )
+
+
+def test_groups_are_hashed_once_each_to_the_same_numbers():
+    group = np.array([f"p{i % 7}" for i in range(3000)], dtype=object)
+    assert (splits.uniform(group) == [splits.uniform([name])[0] for name in group]).all()
+
+
+def test_times_that_are_not_in_order_are_refused():
+    pieces = [np.array([1.0, 2.0]), np.array([1.5, 3.0])]
+    with pytest.raises(DataError) as caught:
+        splits.cuts(pieces, 4, fractions=FRACTIONS)
+    assert str(caught.value) == (
+        "the cleaned rows must be in order of time; they are not: delete data/clean.parquet and run again"
+    )
+
+
+def test_cuts_do_not_depend_on_the_pieces():
+    time = np.sort(np.random.default_rng(0).integers(0, 300, 1000)).astype(float)
+    found = [splits.cuts(np.array_split(time, k), 1000, fractions=FRACTIONS) for k in (1, 3, 500, 1500)]
+    assert all(cuts == found[0] for cuts in found)
+    assert found[0]["test"] == time[800]
