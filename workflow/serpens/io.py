@@ -315,6 +315,8 @@ def write_pieces(path: PathLike, n_rows: int, pieces: "Iterable[Mapping[str, NDA
                 file.seek(places[name])
                 file.write(_contiguous(array).data)
                 places[name] += array.nbytes
+        ends = {name: 8 + len(text) + entry["data_offsets"][1] for name, entry in header.items()}
+        assert places == ends, "as many rows as were announced"
 
 
 def map_arrays(path: PathLike) -> "dict[str, NDArray[Any]]":
