@@ -135,7 +135,7 @@ class Dealing:
         claim, fractions = self.settings["claim"], dict(self.settings["fractions"])
         if self.settings["folds"]:
             fractions["test"] = 1 / self.settings["folds"]
-        fractions["train"] = 1 - sum(fractions.values())
+        fractions["train"] = round(1 - sum(fractions.values()), 12)
         if claim["column"] or claim["file"] or (claim["new"] and claim["after"]):
             fractions = {}
         all_rows = max(1, sum(self.rows.values()))
