@@ -61,6 +61,7 @@ benchmark: .venv/test .venv/benchmark
 	.venv/bin/python benchmarks/training.py
 	.venv/bin/python benchmarks/run.py
 	.venv/bin/python benchmarks/checkpointing.py
+	PYTHONPATH=workflow .venv/bin/python -m benchmarks.loading
 
 # what a GPU is worth, in eight minutes; says so where there is none
 benchmark-gpu: .venv/test .venv/benchmark

@@ -15,7 +15,9 @@ from serpens.artefacts import Digest, Evaluation, Schema
 from serpens.codedigest import Reader
 from serpens.config import Study
 from serpens.configfile import Project
+from serpens.data import Examples
 from serpens.layout import Run, StudyFolder
+from serpens.splits import PARTS
 
 
 class Alone:
@@ -80,21 +82,25 @@ class Alone:
         chosen, read = settings.split(self.study, self.n_splits), self.data("clean.parquet", "digest.json")
         with self.recorded(f"split/split-{number}", chosen, read, [self.folder.root / f"data/split-{number}"]):
             known = Digest.read(self.folder.root / "data/digest.json")
-            table = io.read_columns(self.folder.root / "data/clean.parquet")
-            parts, schema = stages.split(chosen, number, table, known)
-            for part, columns in parts.items():
-                io.write_columns(self.folder.part(number, part), columns)
-            schema.write(self.folder.schema(number))
+            dealing = stages.Dealing(chosen, number, io.read_stream(self.folder.root / "data/clean.parquet"), known)
+            io.write_streams({part: self.folder.part(number, part) for part in PARTS}, dealing.schema, dealing)
+            parts = {part: io.read_pieces(self.folder.part(number, part)) for part in PARTS}
+            schema = stages.learn(chosen, known, parts["train"], dealing.parts())
+
+            def write(part: str, n_rows: int, pieces: stages.ExamplePieces) -> None:
+                io.write_pieces(self.folder.examples(number, part), n_rows, (each.arrays() for each in pieces))
+
+            stages.encode(schema, parts, write).write(self.folder.schema(number))
 
     def train(self, run: Run, *, threads: int = 1) -> None:
         """Train one model on one split, and write its record."""
         chosen, schema = settings.train(self.study, run), Schema.read(self.folder.schema(run.split))
-        paths = [self.folder.part(run.split, part) for part in ("train", "validation")]
+        paths = [self.folder.examples(run.split, part) for part in ("train", "validation")]
         files = ("weights.safetensors", "history.parquet", "model.json")
         made = [self.folder.model(run, name) for name in files]
         read = [*paths, self.folder.schema(run.split)]
         with self.recorded(f"train/{run.stem}", chosen, read, made, threads) as facts:
-            fitted = stages.train(chosen, schema, *map(io.read_columns, paths), gpus=0)
+            fitted = stages.train(chosen, schema, *(Examples(**io.map_arrays(path)) for path in paths), gpus=0)
             io.write_arrays(made[0], fitted.model.state())
             io.write_columns(made[1], fitted.history)
             stages.describe(chosen, schema, fitted).write(made[2])

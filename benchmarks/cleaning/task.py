@@ -45,7 +45,9 @@ def fences(low: float, high: float) -> tuple[float, float]:
 
 def features(learned: Mapping[str, Any]) -> list[str]:
     """Return the columns that become inputs, in their order: ``x2`` before ``x10``."""
-    return sorted(learned, key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)])
+    return sorted(
+        learned, key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+    )
 
 
 def write_account(folder: Path, account: Mapping[str, Any], learned: Mapping[str, Any]) -> None:

@@ -17,14 +17,19 @@ def main(csv: Path, folder: Path) -> None:
     con.execute(f"set memory_limit='{MEMORY}'; set temp_directory='{folder}/spill'; set threads=2")
     as_text = ", ".join(f"coalesce({name}, '') as {name}" for name in task.COLUMNS)
     con.execute(f"copy (select {as_text} from read_csv('{csv}', all_varchar=true)) to '{folder}/raw.parquet' {ZSTD}")
-    con.execute(f"create view raw as select {', '.join(f'trim({n}) as {n}' for n in task.COLUMNS)} from '{folder}/raw.parquet'")
+    con.execute(
+        f"create view raw as select {', '.join(f'trim({n}) as {n}' for n in task.COLUMNS)} from '{folder}/raw.parquet'"
+    )
     missing_words = {}
     for name in task.COLUMNS[1:]:
         found = con.execute(f"select {name}, count(*) from raw where {name} in {_gaps(name)} group by 1").fetchall()
         missing_words[name] = dict(found)
     typed = ", ".join(f"{_typed(name)} as {name}" for name in task.COLUMNS)
-    con.execute(f"create view typed as select *, hash(columns(*)) as h from (select {typed} from raw) where outcome is not null"
-                .replace("hash(columns(*))", f"hash({', '.join(task.COLUMNS)})"))
+    con.execute(
+        f"create view typed as select *, hash(columns(*)) as h from (select {typed} from raw) where outcome is not null".replace(
+            "hash(columns(*))", f"hash({', '.join(task.COLUMNS)})"
+        )
+    )
     once = ", ".join(f"any_value({name}) as {name}" for name in task.COLUMNS[1:])
     con.execute(f"create table once as select id, {once}, min(h) <> max(h) as differs from typed group by id")
     assert not con.execute("select bool_or(differs) from once").fetchone()[0], "rows of one id must agree"
@@ -61,27 +66,35 @@ def _described(con: duckdb.DuckDBPyConnection, name: str) -> dict:
     missing, distinct = con.execute(f"select count(*) - count({name}), count(distinct {name}) from clean").fetchone()
     entry = {"missing": missing, "distinct": distinct}
     if name in task.NUMBERS:
-        low, high, mean, sd = con.execute(f"select min({name}), max({name}), avg({name}), stddev_pop({name}) from clean").fetchone()
+        low, high, mean, sd = con.execute(
+            f"select min({name}), max({name}), avg({name}), stddev_pop({name}) from clean"
+        ).fetchone()
         values = con.execute(f"select {name} from clean where {name} is not null").fetchnumpy()[name]
         counts = np.histogram(values, bins=task.BINS)[0].tolist()
         return entry | {"min": low, "max": high, "mean": mean, "sd": sd, "histogram": counts}
     if name == "day":
         low, high = con.execute("select min(day), max(day) from clean").fetchone()
         return entry | {"min": low.isoformat(), "max": high.isoformat()}
-    levels = f"select {name}, count(*) from clean where {name} is not null group by 1 order by 2 desc, 1 limit {task.SHOWN}"
+    levels = (
+        f"select {name}, count(*) from clean where {name} is not null group by 1 order by 2 desc, 1 limit {task.SHOWN}"
+    )
     return entry | {"levels": dict(con.execute(levels).fetchall())}
 
 
 def _learned(con: duckdb.DuckDBPyConnection) -> dict:
     learned = {}
     for name in task.NUMBERS:
-        quartiles = con.execute(f"select quantile_cont({name}, [.25, .75]) from clean where part = 'train'").fetchone()[0]
+        quartiles = con.execute(f"select quantile_cont({name}, [.25, .75]) from clean where part = 'train'").fetchone()[
+            0
+        ]
         low, high = task.fences(*quartiles)
         clipped = f"least(greatest({name}, {low!r}), {high!r})"
         known = f"from clean where part = 'train' and {name} is not null"
         median = con.execute(f"select quantile_cont({clipped}, .5) {known}").fetchone()[0]
         filled = f"case when {name} is null then {median!r} else {clipped} end"
-        center, scale = con.execute(f"select avg({filled}), stddev_pop({filled}) from clean where part = 'train'").fetchone()
+        center, scale = con.execute(
+            f"select avg({filled}), stddev_pop({filled}) from clean where part = 'train'"
+        ).fetchone()
         learned[name] = {"low": low, "high": high, "fill": median, "center": center, "scale": scale}
     center, scale = con.execute(f"select avg({DAYS}), stddev_pop({DAYS}) from clean where part = 'train'").fetchone()
     learned["day"] = {"center": center, "scale": scale}
@@ -99,7 +112,9 @@ def _write_inputs(con: duckdb.DuckDBPyConnection, part: str, learned: dict, path
     for name in task.features(learned):
         own = learned[name]
         if "levels" in own:
-            columns += [f"(coalesce({name}, '') = '{level.replace(chr(39), chr(39) * 2)}')::float" for level in own["levels"]]
+            columns += [
+                f"(coalesce({name}, '') = '{level.replace(chr(39), chr(39) * 2)}')::float" for level in own["levels"]
+            ]
             continue
         value = DAYS
         if name != "day":

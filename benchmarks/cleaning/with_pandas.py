@@ -18,7 +18,9 @@ def main(csv: Path, folder: Path) -> None:
     missing_words: dict[str, pd.Series] = {}
     for text in pd.read_csv(csv, dtype=str, keep_default_na=False, chunksize=AT_ONCE):
         table = pa.Table.from_pandas(text, preserve_index=False)
-        writer = writer or pq.ParquetWriter(folder / "raw.parquet", table.schema, compression="zstd", compression_level=1)
+        writer = writer or pq.ParquetWriter(
+            folder / "raw.parquet", table.schema, compression="zstd", compression_level=1
+        )
         writer.write_table(table)
         pieces.append(_typed(text, missing_words))
     assert writer is not None

@@ -21,9 +21,7 @@ def main(csv: Path, folder: Path) -> None:
     words = trimmed.select(
         pl.col(name).filter(gap).value_counts().implode().alias(name) for name, gap in gaps.items()
     ).collect(engine="streaming")
-    missing_words = {
-        name: {row[name]: row["count"] for row in words[name][0].to_list()} for name in task.COLUMNS
-    }
+    missing_words = {name: {row[name]: row["count"] for row in words[name][0].to_list()} for name in task.COLUMNS}
     known = trimmed.with_columns(pl.when(~gap).then(pl.col(name)).alias(name) for name, gap in gaps.items())
     typed = known.with_columns(pl.col(task.NUMBERS).cast(pl.Float64), pl.col("day").str.to_datetime("%Y-%m-%d"))
     frame = typed.filter(pl.col("outcome").is_not_null()).collect(engine="streaming").sort("id")
@@ -74,9 +72,13 @@ def _inputs(rows: pl.DataFrame, learned: dict) -> np.ndarray:
     for name in task.features(learned):
         own = learned[name]
         if "levels" in own:
-            columns += [pl.col(name).fill_null("").eq(level).cast(pl.Float32).alias(name + level) for level in own["levels"]]
+            columns += [
+                pl.col(name).fill_null("").eq(level).cast(pl.Float32).alias(name + level) for level in own["levels"]
+            ]
             continue
-        values = pl.col(name).dt.epoch("d").cast(pl.Float64) if name == "day" else pl.col(name).clip(own["low"], own["high"])
+        values = (
+            pl.col(name).dt.epoch("d").cast(pl.Float64) if name == "day" else pl.col(name).clip(own["low"], own["high"])
+        )
         values = values if name == "day" else values.fill_null(own["fill"])
         columns.append(((values - own["center"]) / own["scale"]).cast(pl.Float32).alias(name))
     return rows.select(columns).to_numpy(order="c")

@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from tests.unit.splitting import split
 from tests.unit.tabular import clean
 
-from serpens import io, ordering, splits, stages
+from serpens import io, ordering, splits
 from serpens.artefacts import Cleaning
 from serpens.errors import DataError
 
@@ -24,6 +25,9 @@ ASKED = {
     "folds": None,
     "fractions": {"validation": 0.2, "calibration": 0.1, "test": 0.25},
     "image": None,
+    "clean": {"outliers": "keep", "impute": "median", "indicator": True},
+    "columns": {},
+    "select": None,
     "series": None,
 }
 few = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -165,6 +169,6 @@ def test_test_rows_teach_preprocessing_nothing(frame, data):
 
 def learned(result):
     """Return the bytes of schema.json."""
-    _, schema = stages.split(ASKED, 0, result.columns, result.digest)
+    _, schema = split(ASKED, 0, result.columns, result.digest)
     schema.write("schema.json")
     return Path("schema.json").read_bytes()

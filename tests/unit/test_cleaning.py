@@ -1,9 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from tests.unit.splitting import split
 from tests.unit.tabular import clean
 
-from serpens import splits, stages
+from serpens import splits
 from serpens.errors import DataError
 from serpens.washing import COHORT
 
@@ -40,9 +41,12 @@ def divided(frame, claim, *, number=0, folds=None, **settings):
         "folds": folds,
         "fractions": fractions,
         "image": None,
+        "clean": {"outliers": "keep", "impute": "median", "indicator": True},
+        "columns": {},
+        "select": None,
         "series": None,
     }
-    return stages.split(asked, number, result.columns, result.digest)
+    return split(asked, number, result.columns, result.digest)
 
 
 def test_every_row_is_accounted_for():

@@ -11,7 +11,7 @@ from serpens.errors import ConfigurationError
 GOOD = {"question": "Why?", "data": "my.csv", "target": "y"}
 STUDY_KEYS = (
     "question, data, read, target, task, positive_class, test_on, id, split, columns, features, drop, "
-    "time, horizon, "
+    "clean, select, time, horizon, "
     "history, season, image, models, baselines, metric, meaningful_difference, weight, repeats, "
     "seed, training, "
     "resources"
@@ -138,6 +138,15 @@ WRONG = {
     "columns: {age: {format: '%Y', type: number}}": (
         "columns.age.format: is for times, and the column's type is number"
     ),
+    "columns: {age: {type: category, outliers: clip}}": (
+        "columns.age.outliers: is for numbers, and the column's type is category"
+    ),
+    "columns: {age: {type: category, impute: mean}}": "columns.age.impute: mean is not for a category; allowed: mode",
+    "select: {by: variance}": "select.keep: selection needs a limit: give keep or fdr",
+    "select: {by: variance, fdr: 0.05}": (
+        "select.fdr: a variance has no test and so no fdr: give keep, or by: univariate"
+    ),
+    "select: {by: univariate, keep: 3, fdr: 0.05}": "select.fdr: selection has one limit: give keep or fdr, not both",
     "columns: {agee: number}": (f"columns.agee: 'agee' is no column of my.csv; did you mean 'age'? {COLUMNS}"),
     "positive_class: no": (
         "positive_class: must be text, found false; YAML reads yes, no, on and off as true and false; "
@@ -468,3 +477,20 @@ def test_whatever_stands_at_a_key_is_good_or_told_in_our_words(key):
         section[path[0]] = odd
         write(yaml.safe_dump({"studies": {"s": study}}))
         assert all(line.startswith("config.yaml:") and "nput should" not in line for line in faults()), odd
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("clean: {outliers: clip}", "clean: {}: drop clean"),
+        ("select: {by: variance, keep: 3}", "select: {}: drop select"),
+        ("columns: {age: {impute: mean}}", "columns: age: {}: drop impute"),
+    ],
+)
+def test_a_forecast_and_an_image_take_their_numbers_as_they_are(line, message):
+    write(study_text("time: date", "horizon: 2", line))
+    why = "a forecast takes its series as they are, and fills gaps with the last value before"
+    assert faults() == [f"config.yaml:8: studies.s.{message.format(why)}"]
+    write(study_text("image: {columns: p*, shape: [1, 1, 2]}", line))
+    why = "an image takes its pixels as they are, all of them"
+    assert faults() == [f"config.yaml:7: studies.s.{message.format(why)}"]

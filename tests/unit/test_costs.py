@@ -102,7 +102,7 @@ TABLES = {
         {
             "collect": (3.2, 728),
             "clean": (14.1, 887),
-            "split": (1.3, 409),
+            "split": (0.9, 369),
             "wide": (30.3, 1015),
             "boosted_trees": (3.1, 434),
             "linear": (1.2, 422),
@@ -117,7 +117,7 @@ TABLES = {
         {
             "collect": (0.8, 232),
             "clean": (2.2, 294),
-            "split": (0.5, 255),
+            "split": (0.5, 245),
             "mlp": (3.0, 523),
             "boosted_trees": (28.9, 486),
             "linear": (3.7, 411),
@@ -132,7 +132,7 @@ TABLES = {
         IMAGES,
         {
             "clean": (3.7, 481),
-            "split": (1.8, 265),
+            "split": (0.8, 298),
             "cnn": (7.8, 768),
             "trivial": (0.6, 214),
             "linear": (1.6, 295),

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from serpens import cleaning, extent, features
+from serpens import cleaning, extent, learning
 from serpens.config import Study
 from serpens.simulators.qubit import simulate
 from serpens.simulators.registry import NUMBERS
@@ -125,5 +125,5 @@ def test_parquet_is_looked_at_too():
 
 
 def test_bounds_are_those_of_the_jobs():
-    assert features.MAX_LEVELS == extent.MAX_LEVELS
+    assert learning.MAX_LEVELS == extent.MAX_LEVELS
     assert cleaning.MAX_CLASSES == extent.MAX_CLASSES

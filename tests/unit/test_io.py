@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
 from serpens import io
 from serpens.errors import DataError
@@ -65,6 +66,7 @@ def test_a_table_without_rows_keeps_its_columns(tmp_path):
 
 def test_a_stream_gives_the_same_file_whatever_its_pieces_are(tmp_path, monkeypatch):
     monkeypatch.setattr(io, "GROUP_CELLS", 20)
+    monkeypatch.setattr(io, "GROUP_ROWS", 1)
     table = pa.table({"a": range(37), "b": [f"w{i}" for i in range(37)]})
     for size in (1, 7, 10, 37):
         pieces = Stream(table.schema, lambda size=size: iter(table.to_batches(max_chunksize=size)))
@@ -73,3 +75,52 @@ def test_a_stream_gives_the_same_file_whatever_its_pieces_are(tmp_path, monkeypa
     stream = io.read_stream(tmp_path / "7.parquet", ["b"])
     assert [len(batch) for batch in stream.batches()] == [10, 10, 10, 7]
     assert pa.Table.from_batches(stream.batches(), stream.schema) == table.select(["b"])
+
+
+def test_arrays_that_are_written_in_pieces_are_the_same_file_whatever_these_are(tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {"X": rng.normal(size=(10, 2, 3)).astype(np.float32), "y": np.arange(10)}
+    for size in (1, 3, 10):
+        pieces = ({name: array[i : i + size] for name, array in arrays.items()} for i in range(0, 10, size))
+        io.write_pieces(tmp_path / f"{size}.safetensors", 10, pieces)
+    assert len({io.sha256(path) for path in tmp_path.iterdir()}) == 1
+    for read in (io.read_arrays, io.map_arrays):  # the one is safetensors' own
+        found = read(tmp_path / "3.safetensors")
+        assert {name: (array.dtype, array.tolist()) for name, array in found.items()} == {
+            name: (array.dtype, array.tolist()) for name, array in arrays.items()
+        }
+
+
+def test_what_is_written_into_mapped_arrays_changes_no_file(tmp_path):
+    io.write_pieces(tmp_path / "a.safetensors", 2, [{"y": np.array([1, 2])}])
+    mapped = io.map_arrays(tmp_path / "a.safetensors")["y"]
+    assert torch.from_numpy(mapped).sum() == 3  # without torch's warning of an array that may not be written
+    mapped[0] = 9
+    assert io.map_arrays(tmp_path / "a.safetensors")["y"].tolist() == [1, 2]
+
+
+def test_arrays_that_end_early_leave_nothing(tmp_path):
+    def pieces():
+        yield {"y": np.array([1])}
+        raise DataError("gone")
+
+    with pytest.raises(DataError):
+        io.write_pieces(tmp_path / "a.safetensors", 2, pieces())
+    assert not list(tmp_path.iterdir())
+
+
+def test_several_tables_are_written_in_one_go_and_none_when_one_fails(tmp_path):
+    schema = pa.schema({"a": pa.int64()})
+    paths = {name: tmp_path / f"{name}.parquet" for name in ("one", "two")}
+
+    def batches(*, fail):
+        for i in range(3):
+            yield {name: pa.record_batch({"a": [i] * (1 + (name == "two"))}, schema=schema) for name in paths}
+        if fail:
+            raise DataError("gone")
+
+    with pytest.raises(DataError):
+        io.write_streams(paths, schema, batches(fail=True))
+    assert not list(tmp_path.iterdir())
+    assert io.write_streams(paths, schema, batches(fail=False)) == {"one": 3, "two": 6}
+    assert io.read_columns(paths["two"])["a"].tolist() == [0, 0, 1, 1, 2, 2]

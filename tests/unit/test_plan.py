@@ -28,7 +28,7 @@ TREE = {"studies": {"one": STUDY, "two": STUDY | {"data": {"file": "two.csv"}}}}
 FILES = {
     "collect": "data/raw.parquet",
     "clean": "data/clean.parquet",
-    "split": "data/split-{split}/train.parquet",
+    "split": "data/split-{split}/train.safetensors",
     "train": "models/{model}/split-{split}-repeat-{repeat}/weights.safetensors",
     "evaluate": "evaluation.json",
     "report": "report.html",

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from tests.unit.splitting import split
 from tests.unit.tabular import clean
 
 from serpens import series, stages
@@ -89,11 +90,15 @@ def test_test_rows_change_no_window_of_other_parts_and_no_scale():
         frame = pd.DataFrame({"t": days, "y": y, "z": z})
         result = clean(frame, target="y", time="t", horizon=3, features=["z"])
         asked = {
-            "claim": {"after": "t"},
+            "claim": {"new": None, "after": "t", "column": None, "file": None},
+            "folds": None,
             "fractions": {"validation": 0.2, "calibration": 0.1, "test": 0.2},
+            "clean": {"outliers": "keep", "impute": "median", "indicator": True},
+            "columns": {},
+            "select": None,
             "series": {"time": "t", "horizon": 3, "history": 4},
         }
-        parts, schema = stages.split(asked, 0, result.columns, result.digest)
+        parts, schema = split(asked, 0, result.columns, result.digest)
         validation = stages.prepare(schema, parts["validation"], parts["train"])
         return parts, schema, (stages.prepare(schema, parts["train"]).examples, validation.examples)
 

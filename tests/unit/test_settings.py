@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from serpens.columnconfig import Clean
 from serpens.config import Claim, Column, Data, Image, Project, Read, Resources, Split, Study, Training
 from serpens.jobs import INDEX, Job, Jobs
 from serpens.modelconfig import CNN, MLP, BoostedTrees, Custom, Linear, Trivial
@@ -78,6 +79,10 @@ KEYS = {
     "columns": (BASE, {"x": "category"}, FROM_CLEAN),
     "features": (BASE, ["x"], FROM_CLEAN),
     "drop": (BASE, ["x"], FROM_CLEAN),
+    "clean.outliers": (BASE, "clip", FROM_SPLIT),
+    "clean.impute": (BASE, "mean", FROM_SPLIT),
+    "clean.indicator": (BASE, False, FROM_SPLIT),
+    "select": (BASE, {"by": "variance", "keep": 10}, FROM_SPLIT),
     "time": (SERIES, "u", "clean split evaluate report"),
     "horizon": (SERIES, 5, "clean split report"),
     "history": (SERIES, 9, FROM_SPLIT),
@@ -187,6 +192,7 @@ def test_every_key_is_in_the_table():
         "read": Read,
         "test_on": Claim,
         "split": Split,
+        "clean": Clean,
         "image": Image,
         "training": Training,
         "resources": Resources,
@@ -197,6 +203,7 @@ def test_every_key_is_in_the_table():
     assert set(Column.model_fields) == {
         *("type", "min", "max", "format", "zone", "missing"),
         *("decimal", "thousands", "unit", "units", "spelling"),
+        *("outliers", "impute", "indicator"),
     }
     assert {key for model in (Trivial, Linear, BoostedTrees, MLP, CNN, Custom) for key in model.model_fields} == set(
         MODEL_KEYS
@@ -228,6 +235,12 @@ def test_a_setting_of_a_model_retrains_that_model_alone(model):
         judged = {"evaluate"} if key == "path" else set()  # evaluation makes the model again by its path
         assert {job.rule for job in found} == {"train", "report"} | judged, key
         assert {job.model for job in found if job.rule == "train"} == {"m"}
+
+
+def test_what_is_learned_of_a_column_is_for_splitting_alone():
+    for key, value in {"outliers": "clip", "impute": "zero", "indicator": False}.items():
+        found = changed(BASE | {"columns": {"x": "number"}}, BASE | {"columns": {"x": {"type": "number", key: value}}})
+        assert {job.rule for job in found} == {"split", "report"}, key
 
 
 def test_values_that_swap_places_are_another_setting():

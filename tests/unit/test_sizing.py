@@ -274,7 +274,7 @@ def test_only_what_a_study_needs_is_asked_for():
 
 def test_small_rules_are_those_all_of_whose_jobs_are_small():
     assert small_rules(jobs()) == {"collect", "clean", "split", "evaluate", "report", "index"}
-    assert small_rules(jobs(data={"simulator": "qubit", "rows": 3_000_000})) == {"index"}
+    assert small_rules(jobs(data={"simulator": "qubit", "rows": 3_000_000})) == {"split", "index"}
     assert "train" in small_rules(jobs(models=[{"name": "line", "family": "linear"}]))
     own = {"data": {"simulator": "sim.py:go", "rows": 100}, "split": {"test": 0.2}}
     assert "collect" not in small_rules(jobs(**own))  # nobody knows how long it takes

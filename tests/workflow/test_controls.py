@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from tests.unit.tabular import clean
 
-from serpens import features, fitting, metrics, series
+from serpens import features, fitting, learning, metrics, pieces, series
 from serpens.artefacts import Series
 from serpens.splits import by_key
 
@@ -36,8 +36,8 @@ def auc(frame, family, settings):
         for part in ("train", "validation", "test")
     }
     types = {c.name: c.type for c in cleaned.account.columns if c.kept and c.role == "feature"}
-    schema = features.learn(
-        parts["train"], task="classification", target="diagnosis", classes=cleaned.classes, types=types
+    schema = learning.learn(
+        pieces.held(parts["train"]), task="classification", target="diagnosis", classes=cleaned.classes, types=types
     )
     prepared = {part: features.prepare(schema, rows) for part, rows in parts.items()}
     problem = features.problem(schema)

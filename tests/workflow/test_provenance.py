@@ -232,7 +232,7 @@ def test_inputs_of_one_job_are_outputs_of_another(entities):
     read = {id_ for job in jobs.values() for id_ in references(job, "object") if not id_.startswith("#settings")}
     assert {id_ for id_ in read if id_ not in made} == {id_ for id_ in entities if id_.startswith("#source/")}
     train = jobs["#job/train/mlp/split-1-repeat-0"]
-    assert "../data/split-1/train.parquet" in references(train, "object")
+    assert "../data/split-1/train.safetensors" in references(train, "object")
     assert "../models/mlp/split-1-repeat-0/weights.safetensors" in references(train, "result")
     assert "../models/mlp/split-1-repeat-0/weights.safetensors" in references(jobs["#job/evaluate"], "object")
     assert "../evaluation.json" in references(jobs["#job/evaluate"], "result")

@@ -53,6 +53,7 @@ def test_everything_that_the_design_names_is_there(ran):
         f"data/{name}" for name in ("raw.parquet", "source.json", "clean.parquet", "cleaning.json", "digest.json")
     }
     parts = ("train.parquet", "validation.parquet", "calibration.parquet", "test.parquet", "schema.json")
+    parts += ("train.safetensors", "validation.safetensors")
     expected |= {f"data/split-{k}/{name}" for k in (0, 1) for name in parts}
     expected |= {
         f"models/{run}/{name}" for run in runs for name in ("weights.safetensors", "model.json", "history.parquet")
@@ -105,7 +106,7 @@ def test_logs_end_well_and_records_say_what_was_used(ran):
     record = json.loads((ran.folder / "results/small/records/train/mlp/split-0-repeat-0.json").read_text())
     assert record["settings"]["seed"] == 0
     assert record["versions"]["torch"].startswith("2.13.")
-    assert set(record["inputs"]) >= {"results/small/data/split-0/train.parquet"}
+    assert set(record["inputs"]) >= {"results/small/data/split-0/train.safetensors"}
 
 
 def test_another_folder_and_another_order_of_rows_give_the_same_bytes(ran, project):

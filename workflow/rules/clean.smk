@@ -1,9 +1,9 @@
 """Clean: say what every row and column is, then part the rows as the claim asks.
 
 Needs   data/raw.parquet
-Makes   data/clean.parquet, cleaning.json, digest.json; for each split its parts and schema.json
-Steps   wash the table part by part where it is dealt to jobs; clean the whole table; then, split by split, assign rows and
-        learn preprocessing on the training rows
+Makes   data/clean.parquet, cleaning.json, digest.json; for each split its parts, schema.json and examples
+Steps   wash the table part by part where it is dealt to jobs; clean the whole table; then, split by split, assign rows,
+        learn preprocessing on the training rows, apply it
 """
 
 
@@ -69,6 +69,8 @@ rule split:
         validation=of_study("data/split-{split}/validation.parquet"),
         calibration=of_study("data/split-{split}/calibration.parquet"),
         test=of_study("data/split-{split}/test.parquet"),
+        train_arrays=of_study("data/split-{split}/train.safetensors"),
+        validation_arrays=of_study("data/split-{split}/validation.safetensors"),
         schema=of_study("data/split-{split}/schema.json"),
         record=of_study("records/split/split-{split}.json"),
     log:

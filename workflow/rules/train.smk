@@ -1,6 +1,6 @@
 """Train: one job for one model, split and repeat.
 
-Needs   the training and validation rows of a split, and what was learned of them
+Needs   the training and validation examples of a split, and what was learned of them
 Makes   models/{model}/split-{split}-repeat-{repeat}/ with weights, description and history
 """
 
@@ -10,8 +10,8 @@ rule train:
         unpack(
             needs(
                 "train",
-                train=of_study("data/split-{split}/train.parquet"),
-                validation=of_study("data/split-{split}/validation.parquet"),
+                train=of_study("data/split-{split}/train.safetensors"),
+                validation=of_study("data/split-{split}/validation.safetensors"),
                 schema=of_study("data/split-{split}/schema.json"),
             )
         ),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from serpens import allocation, io, stages
 from serpens.artefacts import Schema
 from serpens.checkpoints import KEY_DIGITS, Checkpoints
+from serpens.data import Examples
 from serpens.devices import leased
 from serpens.run import script_run
 from serpens.usage import Meter
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 with script_run(snakemake) as run:
     schema = Schema.read(snakemake.input.schema)
-    train, validation = (io.read_columns(snakemake.input[part]) for part in ("train", "validation"))
+    train, validation = (Examples(**io.map_arrays(snakemake.input[part])) for part in ("train", "validation"))
     nodes = allocation.nodes(snakemake.params.nodes)
     gpus = run.hold(leased(snakemake.resources.gpu // nodes))
     meter = run.hold(Meter(gpus, snakemake.resources.gpu))

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from serpens import io
+from serpens.columnconfig import Outliers
 from serpens.config import ColumnType, Resources, Study, Task
 
 
@@ -105,6 +106,17 @@ class Cleaning(Artefact):
     columns: tuple[ColumnAccount, ...]
 
 
+class Treated(Entry):
+    """How many values of a part were not used as they stand."""
+
+    filled: int = 0
+    """Missing ones that got a value."""
+    outside: int = 0
+    """Numbers outside the fences: kept, clipped or flagged, as the column's `outliers` says."""
+    unlisted: int = 0
+    """Values of a category that are none of its levels, being rare in training or not seen there: they became zeros."""
+
+
 class Feature(Entry):
     """One input column, and what was learned of it on training rows."""
 
@@ -114,12 +126,24 @@ class Feature(Entry):
     """Mean of the training rows (of days since 1970 for a time)."""
     scale: float = 1.0
     """Standard deviation of the training rows; 1 where it is 0."""
+    impute: Literal["median", "mean", "mode", "zero", "level", "forward_fill"] = "median"
+    """What stands for a missing value; of a category `level` is one of its own."""
     fill: float = 0.0
-    """Median of the training rows, which stands for a missing value."""
+    """Number that stands for a missing one, learned on the training rows."""
+    fill_level: str | None = None
+    """Level that stands for a missing one, with `mode`."""
     indicator: bool = False
     """Whether a further input says that the value was missing (it was, in some training row)."""
+    outliers: Outliers = "keep"
+    """What is done with a number outside the fences; `flag` makes a further input of it."""
+    low: float | None = None
+    """Lower fence: the first quartile of the training rows less 3 interquartile ranges; null where these are 0."""
+    high: float | None = None
+    """Upper fence: the third quartile and 3 interquartile ranges."""
     levels: tuple[str, ...] = ()
     """Levels of a category seen in training, the most frequent ones; any other becomes zeros."""
+    treated: dict[str, Treated] = {}
+    """By part, where there was anything to treat."""
 
 
 class Target(Entry):
@@ -150,6 +174,26 @@ class ImageShape(Entry):
     """Channels, height, width."""
 
 
+class PartAccount(Entry):
+    """How many rows a part has."""
+
+    rows: int
+    fraction: float
+    """Of all cleaned rows. Whole groups are dealt, so it may be far from what was asked for."""
+    asked: float | None = None
+    """The fraction that was asked for; null where the rows decide."""
+
+
+class Judged(Entry):
+    """What selection found of a column in the training rows."""
+
+    kept: bool
+    statistic: float | None
+    """Variance; or F of the association with the target; null where there is none."""
+    q: float | None = None
+    """Share of false ones among the columns at least as strong, at most (Benjamini and Hochberg)."""
+
+
 class Schema(Artefact):
     """`schema.json`: the columns of one split, and what was learned of them on its training rows alone."""
 
@@ -163,6 +207,15 @@ class Schema(Artefact):
     """Column of the rows' weights."""
     n_train: int
     """Training rows from which all of this was learned."""
+    parts: dict[str, PartAccount] = {}
+    """The rows of each part, and of what is left out of all of them."""
+    selection: dict[str, Judged] = {}
+    """What selection found, by column."""
+
+    def applied(self) -> "Schema":
+        """Return what is needed to apply the schema to rows, without the account of how it came about."""
+        features = tuple(feature.model_copy(update={"treated": {}}) for feature in self.features)
+        return self.model_copy(update={"features": features, "parts": {}, "selection": {}})
 
 
 class Digest(Artefact):

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from serpens import evaluation, metrics
 from serpens.artefacts import Estimate, Verdict
-from serpens.features import Columns
 from serpens.history import Entry
+from serpens.pieces import Columns
 
 Named = Mapping[str, Any]
 

@@ -1,12 +1,12 @@
 """What a study says of its columns: their types and ranges, and which of them make an image."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from serpens.configtypes import Contradiction, Count, Level, Positive, Real, Section, Text, or_text
+from serpens.configtypes import Contradiction, Count, Level, Positive, Real, Section, Share, Text, or_text
 from serpens.errors import nearest
 
 Mark = Annotated[str, StringConstraints(min_length=1, max_length=1, pattern=r"^[^0-9A-Za-z+-]$")]
@@ -22,6 +22,8 @@ def _zone(name: str) -> str:
 
 Zone = Annotated[Text, AfterValidator(_zone)]
 ColumnType = Literal["number", "category", "time", "text", "image"]
+Outliers = Literal["keep", "clip", "flag"]
+Impute = Literal["median", "mean", "mode", "zero"]
 
 
 class Column(Section):
@@ -51,6 +53,12 @@ class Column(Section):
     """Other units that may be written, and how much of `unit` one of them is: `{g: 0.001}`."""
     spelling: dict[Text, tuple[Level, ...]] = Field(default_factory=dict)
     """Levels of a category, and how else they are written: `{male: [M, m, Male]}`."""
+    outliers: Outliers | None = None
+    """What is done with its outliers, if not what `clean` says."""
+    impute: Impute | None = None
+    """What stands for its missing values, if not what `clean` says."""
+    indicator: bool | None = None
+    """Whether a further input says that its value was missing, if not what `clean` says."""
 
     @model_validator(mode="before")
     @classmethod
@@ -75,6 +83,11 @@ class Column(Section):
             yield ("units", "unit"), "says how much of unit other units are: give unit"
         if self.spelling and self.type not in (None, "category"):
             yield ("spelling", "type"), f"is for categories, and the column's type is {self.type}"
+        if self.outliers is not None and self.type not in (None, "number"):
+            yield ("outliers", "type"), f"is for numbers, and the column's type is {self.type}"
+        if self.impute is not None and self.impute not in allowed_impute(self.type):
+            allowed = ", ".join(allowed_impute(self.type))
+            yield ("impute", "type"), f"{self.impute} is not for a {self.type}; allowed: {allowed}"
         yield from self._spelling_faults()
 
     def _spelling_faults(self) -> Iterator[Contradiction]:
@@ -83,6 +96,45 @@ class Column(Section):
             for variant in variants:
                 if seen.setdefault(variant, level) != level:
                     yield ("spelling",), f"{variant!r} is a spelling of both {seen[variant]} and {level}"
+
+
+def allowed_impute(kind: str | None) -> tuple[Impute, ...]:
+    """Return what may stand for a missing value of a type of column; None is one that only the data tell."""
+    allowed: dict[str | None, tuple[Impute, ...]] = {"category": ("mode",), "time": ("median", "mean", "mode")}
+    return allowed.get(kind, get_args(Impute))
+
+
+class Clean(Section):
+    """How columns are cleaned, where `columns` does not say it of one. What it takes is learned on training rows."""
+
+    outliers: Outliers = "keep"
+    """Numbers more than 3 interquartile ranges below the first or above the third quartile: they are kept, become the
+    nearest number that is none (`clip`), or are kept and marked by a further input (`flag`)."""
+    impute: Impute = "median"
+    """What stands for a missing number; for a missing time the median where this says `zero`. A missing category is a
+    level of its own, with `mode` the most frequent one. A forecast always fills gaps with the last value before."""
+    indicator: bool = True
+    """Whether a further input says that a number or time was missing, where one was in the training rows."""
+
+
+class Select(Section):
+    """Which columns of numbers models see, of very many; learned on training rows. Exactly one of `keep` and `fdr`."""
+
+    by: Literal["variance", "univariate"]
+    """Those that vary most, as they are; or those that go most with the target: an F test between classes, or of the
+    correlation with a number."""
+    keep: Count | None = None
+    """How many are kept."""
+    fdr: Share | None = None
+    """How many of those that are kept may be false ones, as a fraction (Benjamini and Hochberg); for `univariate`."""
+
+    def contradictions(self) -> Iterator[Contradiction]:  # noqa: D102
+        if self.keep is None and self.fdr is None:
+            yield ("keep", "fdr", "by"), "selection needs a limit: give keep or fdr"
+        elif self.keep is not None and self.fdr is not None:
+            yield ("fdr", "keep"), "selection has one limit: give keep or fdr, not both"
+        elif self.fdr is not None and self.by == "variance":
+            yield ("fdr", "by"), "a variance has no test and so no fdr: give keep, or by: univariate"
 
 
 class Image(Section):

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from serpens.columnconfig import Column, ColumnType, Image
+from serpens.columnconfig import Clean, Column, ColumnType, Image, Select
 from serpens.configtypes import (
     Contradiction,
     Count,
@@ -198,6 +198,10 @@ class Study(Section):
     """Columns that may be used, as names or glob patterns such as `gene_*`; all if not given."""
     drop: tuple[Text, ...] = ()
     """Columns that may not be used, as names or glob patterns."""
+    clean: Clean = Clean()
+    """How columns are cleaned, where `columns` does not say it of one."""
+    select: Select | None = None
+    """Which columns of numbers models see, of very many; all if not given."""
     time: Text | None = None
     """Column of times; it orders the series that is forecast."""
     horizon: Count | None = None
@@ -251,6 +255,7 @@ class Study(Section):
 
     def contradictions(self) -> Iterator[Contradiction]:  # noqa: D102
         yield from self._task_faults()
+        yield from self._cleaning_faults()
         yield from self._role_faults()
         yield from self._model_faults()
 
@@ -281,6 +286,24 @@ class Study(Section):
         if self.split is not None and self.split.folds is not None and not self.test_on.can_fold:
             text = f"folds cannot test {self.test_on.words}: these rows are one part; give fractions"
             yield ("split", "test_on"), text
+
+    def _cleaning_faults(self) -> Iterator[Contradiction]:
+        why = ""
+        if self.horizon is not None:
+            why = "a forecast takes its series as they are, and fills gaps with the last value before"
+        elif self.image is not None:
+            why = "an image takes its pixels as they are, all of them"
+        if not why:
+            return
+        learned = ("outliers", "impute", "indicator")
+        if any(getattr(self.clean, key) != getattr(Clean(), key) for key in learned):
+            yield ("clean",), f"{why}: drop clean"
+        if self.select is not None:
+            yield ("select",), f"{why}: drop select"
+        for name, column in self.columns.items():
+            given = [key for key in learned if getattr(column, key) is not None]
+            if given:
+                yield ("columns",), f"{name}: {why}: drop {listed(given)}"
 
     def _role_faults(self) -> Iterator[Contradiction]:
         claim = self.test_on

@@ -102,9 +102,11 @@ def wash(study: Study, extent: Extent) -> Cost:
 
 
 def split(study: Study, extent: Extent) -> Cost:
-    """Rows are dealt to parts, and copied."""
+    """Rows are dealt to parts, and looked at some millions of values at a time; each column has buffers of its own."""
     cells = extent.rows * extent.columns
-    return Cost(PLAIN_MB + 80 * cells / 1e6, IMPORTS_SECONDS + 0.4e-6 * cells, 16 * cells / 1e6, _table(extent))
+    memory = PLAIN_MB + (35 * min(cells, 10_000_000) + 70_000 * extent.columns) / 1e6
+    examples = 4 * extent.learned * extent.inputs
+    return Cost(memory, IMPORTS_SECONDS + 0.15e-6 * cells, (8 * cells + examples) / 1e6, _table(extent))
 
 
 def evaluate(study: Study, extent: Extent) -> Cost:
@@ -172,7 +174,9 @@ def boosted_trees(model: BoostedTrees, extent: Extent) -> Cost:
     looked = 6e-9 * rows * extent.inputs * levels
     seconds = IMPORTS_SECONDS + n_trees * (looked + 8e-5 * model.max_leaf_nodes)
     leaves = n_trees * model.max_leaf_nodes
-    memory = TREES_MB + _rows_mb(extent) + (16 * rows * extent.inputs + 200 * leaves) / 1e6
+    # of each leaf 256 bins of each input
+    histograms = 6144 * model.max_leaf_nodes * extent.inputs
+    memory = TREES_MB + _rows_mb(extent) + (16 * rows * extent.inputs + histograms + 200 * leaves) / 1e6
     return Cost(memory, seconds, 200 * leaves / 1e6, f"{extent.words}, {n_trees:,} trees", looked * CORE)
 
 
@@ -180,7 +184,8 @@ def linear(model: Linear, extent: Extent) -> Cost:
     """One fit for each strength of the penalty: a hundred and more passes over the rows, or one equation."""
     passes = 150 * 4 * extent.outputs if extent.outputs > 1 and not extent.horizon else 2 * extent.inputs
     work = len(model.strengths) * extent.learned * extent.inputs * passes
-    memory = LINEAR_MB + _rows_mb(extent) + 16 * extent.inputs**2 / 1e6
+    square = 16 * min(extent.inputs, extent.learned) ** 2
+    memory = LINEAR_MB + _rows_mb(extent) + square / 1e6
     words = f"{extent.words}, {len(model.strengths)} strengths of the penalty"
     return Cost(memory, IMPORTS_SECONDS + work / (CORE / 10), extent.inputs * extent.outputs * 8 / 1e6, words)
 

@@ -1,6 +1,7 @@
 """What passes between preprocessing and models: arrays, and the shape of the problem they pose."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +55,10 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.X)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return what there is by name, from which ``Examples(**arrays)`` makes the same."""
+        return {name: array for name, array in vars(self).items() if array is not None}
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,10 @@ from serpens.artefacts import (
     Spread,
     Verdict,
 )
-from serpens.features import Columns, Prepared, decode
+from serpens.features import Prepared, decode
 from serpens.fitting import Predictor
 from serpens.layout import Run
+from serpens.pieces import Columns
 
 LEVEL = 0.95
 N_RESAMPLES = 2000

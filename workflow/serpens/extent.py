@@ -14,10 +14,12 @@ from serpens.planning import n_splits
 from serpens.simulators.registry import NUMBERS
 
 MAX_LEVELS = 50
-"""Inputs that a category becomes at most, as in :mod:`serpens.features`."""
+"""Inputs that a category becomes at most, as in :mod:`serpens.learning`."""
 MAX_CLASSES = 20
 """Whole numbers with more values than this are no classes, as in :mod:`serpens.cleaning`."""
 SIMULATED_COLUMNS = 30
+NUMBER_WIDTH = 3
+"""Inputs that a number becomes at most: itself, and what says that it was missing, or an outlier."""
 CLASSES = 10
 
 
@@ -160,7 +162,12 @@ def _input_shape(study: Study, used: dict[str, Values]) -> tuple[int, ...]:
         return study.image.shape
     if study.horizon:
         return ((study.history or study.horizon) * (1 + len(used)),)
-    return (max(1, sum(_width(study, name, values) for name, values in used.items())),)
+    widths = {name: _width(study, name, values) for name, values in used.items()}
+    if study.select is not None and study.select.keep is not None:  # the widest of the numbers, rather too many
+        numbers = sorted((width for name, width in widths.items() if width <= NUMBER_WIDTH), reverse=True)
+        others = sum(width for width in widths.values() if width > NUMBER_WIDTH)
+        return (max(1, others + sum(numbers[: study.select.keep])),)
+    return (max(1, sum(widths.values())),)
 
 
 def _width(study: Study, name: str, values: Values) -> int:

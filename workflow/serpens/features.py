@@ -1,25 +1,26 @@
-"""From cleaned rows to arrays: what is learned on training rows, and how it is applied to any rows.
+"""From cleaned rows to arrays: what was learned on training rows, applied to any rows.
 
-Columns are named NumPy arrays: numbers float64 with NaN, times datetime64 with NaT, categories text with None.
+What a row becomes depends on the row and the schema alone, bit for bit: not on the rows beside it, their order or
+number, nor on the order of columns. So nothing here reduces over rows.
 """
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from serpens.artefacts import Feature, ImageShape, Schema, Target
-from serpens.config import Task
+from serpens.artefacts import Feature, Schema, Target, Treated
 from serpens.data import Examples, Problem
 from serpens.errors import DataError, nearest
+from serpens.pieces import Column, Columns, Pieces
 
-Columns = Mapping[str, NDArray[Any]]
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-# A category with more levels than this keeps its most frequent ones: a rarer level has too few rows to learn from.
-MAX_LEVELS = 50
+# Inputs that are made at once, so that they stay in a core's cache; and the fewest rows of them.
+AT_ONCE, LEAST_ROWS = 250_000, 1024
 
 
 @dataclass(frozen=True)
@@ -54,52 +55,10 @@ def problem(schema: Schema) -> Problem:
             history=history,
             season=schema.series.season,
         )
-    width = sum(map(_width, schema.features))
     return Problem(
         task=schema.task,
-        input_shape=schema.image.shape if schema.image else (width,),
+        input_shape=schema.image.shape if schema.image else (_width(schema),),
         n_outputs=len(schema.target.classes) or 1,
-    )
-
-
-def learn(
-    train: Columns,
-    *,
-    task: Task,
-    target: str,
-    classes: Sequence[str],
-    types: Mapping[str, str],
-    image: tuple[int, int, int] | None = None,
-    weight: str | None = None,
-) -> Schema:
-    """Learn imputation, scaling and category tables on the training rows.
-
-    Parameters
-    ----------
-    train
-        Columns of the training rows.
-    types
-        Type of each feature: number, category or time. Their order is not used: features are taken in natural
-        order of their names (``x2`` before ``x10``), so that the order of columns in a file does not matter.
-    image
-        Channels, height, width that the features fill, all scaled by one mean and deviation.
-
-    Raises
-    ------
-    DataError
-        If the features do not fill the image.
-    """
-    features = [_learn_feature(name, types[name], train[name]) for name in sorted(types, key=_natural)]
-    if image is not None:
-        features = _learn_pixels(features, train, image)
-    center, scale = (0.0, 1.0) if classes else _moments(train[target])
-    return Schema(
-        task=task,
-        target=Target(name=target, classes=tuple(classes), center=center, scale=scale),
-        features=tuple(features),
-        image=ImageShape(shape=image) if image else None,
-        weight=weight,
-        n_train=len(train[target]),
     )
 
 
@@ -109,19 +68,12 @@ def prepare(schema: Schema, columns: Columns) -> Prepared:
     Raises
     ------
     DataError
-        If a column of the schema is missing or a class is unknown.
+        If a column of the schema is missing or not of its type, or a class is unknown.
     """
     X = encode(schema, columns)
-    target = _column(columns, schema.target.name)
-    if schema.target.classes:
-        truth = codes(target, schema.target)
-        y: NDArray[Any] = truth
-    else:
-        truth = target.astype(np.float64)
-        y = ((truth - schema.target.center) / schema.target.scale).astype(np.float32)[:, None]
-    weight = _column(columns, schema.weight).astype(np.float32) if schema.weight else None
+    y, truth = _targets(schema, columns)
     return Prepared(
-        examples=Examples(X=X, y=y, weight=weight),
+        examples=Examples(X=X, y=y, weight=_weights(schema, columns)),
         keys={"row": columns["row"]},
         truth=truth,
         offset=np.zeros((len(X), 1)),
@@ -129,10 +81,78 @@ def prepare(schema: Schema, columns: Columns) -> Prepared:
 
 
 def encode(schema: Schema, columns: Columns) -> NDArray[np.float32]:
-    """Return the inputs ``(n, *input_shape)`` of rows; the target is not looked at."""
-    inputs = [_encode_feature(feature, _column(columns, feature.name)) for feature in schema.features]
-    X = np.concatenate(inputs, axis=1).astype(np.float32)
-    return X.reshape(len(X), *problem(schema).input_shape)
+    """Return the inputs ``(n, *input_shape)`` of cleaned rows; the target is not looked at.
+
+    Parameters
+    ----------
+    columns
+        Arrays of one length by name, in any order; further ones are not looked at. Numbers are of a type of numbers
+        with NaN, times datetime64 with NaT, categories text with None. A level that training did not see becomes zeros.
+
+    Raises
+    ------
+    DataError
+        If a column is missing, is not of its type, or holds a number that is none once it is scaled.
+    """
+    X, _ = encode_counted(schema, columns)
+    return X
+
+
+def encode_counted(schema: Schema, columns: Columns) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the inputs of rows; and of each feature how many values were filled, outside and unlisted ``(k, 3)``."""
+    used = {feature.name: _column(columns, feature.name) for feature in schema.features}
+    lengths = {name: len(values) for name, values in used.items()}
+    n = next(iter(lengths.values()), 0)
+    if odd := next((name for name, length in lengths.items() if length != n), None):
+        msg = f"columns must be of one length; {odd!r} has {lengths[odd]} values, {next(iter(lengths))!r} {n}"
+        raise DataError(msg)
+    width = _width(schema)
+    X = np.empty((n, width), dtype=np.float32)
+    counts = np.zeros((len(schema.features), 3), dtype=np.int64)
+    rows = max(LEAST_ROWS, AT_ONCE // max(1, width))
+    for start in range(0, n, rows):
+        # an input's values lie side by side while they are made; at a distance that is no power of 2, which the
+        # cache would put all into one place
+        inputs = np.empty((width, rows + 16), dtype=np.float32)[:, : min(rows, n - start)]
+        at = 0
+        for feature, counted in zip(schema.features, counts, strict=True):
+            values = used[feature.name][start : start + rows]
+            if feature.type == "category":
+                at += _encode_category(feature, values, inputs[at:], counted)
+            else:
+                at += _encode_number(feature, values, inputs[at:], counted, start)
+        X[start : start + rows] = inputs.T
+    return X.reshape(n, *problem(schema).input_shape), counts
+
+
+class Encoding:
+    """The examples of a part, piece by piece, and how its values were treated, once all are read.
+
+    Attributes
+    ----------
+    treated
+        By feature, where there was anything to treat.
+    """
+
+    def __init__(self, schema: Schema, pieces: Pieces) -> None:
+        self.schema, self.pieces = schema, pieces
+        self.treated: dict[str, Treated] = {}
+
+    def __iter__(self) -> Iterator[Examples]:
+        """Yield the examples of each piece."""
+        schema = self.schema
+        names = [feature.name for feature in schema.features] + [schema.target.name]
+        names += [schema.weight] if schema.weight else []
+        total = np.zeros((len(schema.features), 3), dtype=np.int64)
+        for columns in self.pieces.columns(names):
+            X, counts = encode_counted(schema, columns)
+            total += counts
+            yield Examples(X=X, y=_targets(schema, columns)[0], weight=_weights(schema, columns))
+        self.treated = {
+            feature.name: Treated(filled=filled, outside=outside, unlisted=unlisted)
+            for feature, (filled, outside, unlisted) in zip(schema.features, total.tolist(), strict=True)
+            if filled or outside or unlisted
+        }
 
 
 def decode(schema: Schema, prediction: NDArray[np.float64], offset: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -142,7 +162,7 @@ def decode(schema: Schema, prediction: NDArray[np.float64], offset: NDArray[np.f
     return prediction * schema.target.scale + schema.target.center + offset
 
 
-def codes(values: NDArray[Any], target: Target) -> NDArray[np.int64]:
+def codes(values: Column, target: Target) -> NDArray[np.int64]:
     """Return the code of each class.
 
     Raises
@@ -150,15 +170,83 @@ def codes(values: NDArray[Any], target: Target) -> NDArray[np.int64]:
     DataError
         If a class was not known when the schema was learned.
     """
-    code = {name: index for index, name in enumerate(target.classes)}
-    try:
-        return np.array([code[value] for value in values], dtype=np.int64)
-    except KeyError as err:
-        msg = f"column {target.name!r} must hold one of the classes {', '.join(target.classes)}; found {err.args[0]!r}"
-        raise DataError(msg) from None
+    texts = as_texts(target.name, values)
+    found = _places(texts, target.classes)
+    if (unknown := np.flatnonzero(found < 0)).size:
+        word = texts[int(unknown[0])].as_py()
+        msg = f"column {target.name!r} must hold one of the classes {', '.join(target.classes)}; found {word!r}"
+        raise DataError(msg)
+    return found.astype(np.int64)
 
 
-def _column(columns: Columns, name: str) -> NDArray[Any]:
+def as_numbers(name: str, values: Column, kind: str = "number") -> NDArray[np.float64]:
+    """Return numbers as they are, and times as days since 1970; NaN for a missing one.
+
+    Raises
+    ------
+    DataError
+        If the values are of another type: text that looks like a number is not taken for one.
+    """
+    if not isinstance(values, np.ndarray):
+        values = values.to_numpy(zero_copy_only=False)
+    if kind == "time" and values.dtype.kind == "M":
+        # in one unit, whatever the unit it came in: a finer one would round otherwise
+        days = (values.astype("datetime64[us]") - np.datetime64("1970-01-01")) / np.timedelta64(1, "D")
+        return np.asarray(days, dtype=np.float64)
+    if kind == "number" and values.dtype.kind in "fiu":
+        return np.asarray(values, dtype=np.float64)
+    known = [value for value in values.tolist() if value is not None and value == value]
+    if not known:
+        return np.full(len(values), np.nan)
+    msg = f"column {name!r} must hold {kind}s, as in training; found {known[0]!r}: give it the type that it had there"
+    raise DataError(msg)
+
+
+def as_texts(name: str, values: Column) -> "pa.Array":
+    """Return a category's values as Arrow's text, null for a missing one.
+
+    Raises
+    ------
+    DataError
+        If the values are no text.
+    """
+    import pyarrow as pa
+
+    if isinstance(values, np.ndarray):
+        try:
+            return pa.array(values, pa.string(), from_pandas=True)
+        except (pa.ArrowTypeError, pa.ArrowInvalid):
+            found = next(value for value in values.tolist() if value is not None and not isinstance(value, str))
+            msg = f"column {name!r} must hold text, as in training; found {found!r}: give it the type that it had there"
+            raise DataError(msg) from None
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    if pa.types.is_null(values.type) or pa.types.is_large_string(values.type) or pa.types.is_string_view(values.type):
+        values = values.cast(pa.string())
+    if not pa.types.is_string(values.type):
+        found = values.drop_null()[0].as_py()
+        msg = f"column {name!r} must hold text, as in training; found {found!r}: give it the type that it had there"
+        raise DataError(msg)
+    return values
+
+
+def _targets(schema: Schema, columns: Columns) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return what models learn, and the truth in the target's own units."""
+    target = _column(columns, schema.target.name)
+    if schema.target.classes:
+        truth = codes(target, schema.target)
+        return truth, truth
+    values = as_numbers(schema.target.name, target)
+    return ((values - schema.target.center) / schema.target.scale).astype(np.float32)[:, None], values
+
+
+def _weights(schema: Schema, columns: Columns) -> NDArray[np.float32] | None:
+    if schema.weight is None:
+        return None
+    return as_numbers(schema.weight, _column(columns, schema.weight)).astype(np.float32)
+
+
+def _column(columns: Mapping[str, Column], name: str) -> Column:
     try:
         return columns[name]
     except KeyError:
@@ -166,75 +254,67 @@ def _column(columns: Columns, name: str) -> NDArray[Any]:
         raise DataError(msg) from None
 
 
-def _natural(name: str) -> list[tuple[bool, int, str]]:
-    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", name)]
-
-
-def _width(feature: Feature) -> int:
-    return len(feature.levels) if feature.type == "category" else 1 + feature.indicator
-
-
-def _numbers(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Return numbers as they are, and times as days since 1970 with NaN for a missing one."""
-    if values.dtype.kind == "M":
-        days = (values - np.datetime64("1970-01-01")) / np.timedelta64(1, "D")
-        return np.asarray(days, dtype=np.float64)
-    return np.asarray(values, dtype=np.float64)
-
-
-def _moments(values: NDArray[np.float64]) -> tuple[float, float]:
-    observed = values[~np.isnan(values)]
-    scale = float(observed.std())
-    # 1e-12 of the mean is rounding, not variation
-    return float(observed.mean()), scale if scale > 1e-12 * abs(observed).max() else 1.0
-
-
-def _learn_feature(name: str, kind: str, values: NDArray[Any]) -> Feature:
-    if kind == "category":
-        words = np.array(["" if value is None else value for value in values], dtype=object)
-        levels, counts = np.unique(words.astype(str), return_counts=True)
-        frequent = sorted(zip(-counts, levels, strict=True))[:MAX_LEVELS]
-        return Feature(name=name, type="category", levels=tuple(sorted(str(level) for _, level in frequent)))
-    numbers = _numbers(values)
-    missing = np.isnan(numbers)
-    if missing.all():
-        # nothing to learn: every value becomes 0, and the indicator would be constant
-        return Feature(name=name, type="time" if kind == "time" else "number")
-    fill = float(np.nanmedian(numbers))
-    center, scale = _moments(np.where(missing, fill, numbers))
-    return Feature(
-        name=name,
-        type="time" if kind == "time" else "number",
-        center=center,
-        scale=scale,
-        fill=fill,
-        indicator=bool(missing.any()),
+def _width(schema: Schema) -> int:
+    return sum(
+        len(feature.levels)
+        if feature.type == "category"
+        else 1 + feature.indicator + (feature.outliers == "flag" and feature.low is not None)
+        for feature in schema.features
     )
 
 
-def _learn_pixels(features: list[Feature], train: Columns, image: tuple[int, int, int]) -> list[Feature]:
-    if len(features) != np.prod(image) or any(feature.type != "number" for feature in features):
+def _encode_number(
+    feature: Feature, values: Column, inputs: NDArray[np.float32], counted: NDArray[np.int64], start: int
+) -> int:
+    """Write the inputs of a number or time, and return how many they are."""
+    numbers = as_numbers(feature.name, values, feature.type)
+    missing = np.isnan(numbers)
+    filled = np.where(missing, feature.fill, numbers)
+    counted[0] += np.count_nonzero(missing)
+    width = 1
+    if feature.indicator:
+        inputs[width] = missing
+        width += 1
+    if feature.low is not None:
+        outside = (filled < feature.low) | (filled > feature.high)
+        counted[1] += np.count_nonzero(outside & ~missing)
+        if feature.outliers == "flag":
+            inputs[width] = outside & ~missing
+            width += 1
+        elif feature.outliers == "clip":
+            filled = np.clip(filled, feature.low, feature.high)
+    with np.errstate(over="ignore"):
+        inputs[0] = (filled - feature.center) / feature.scale
+    if not (finite := np.isfinite(inputs[0])).all():
+        place = int(finite.argmin())
         msg = (
-            f"image.shape {list(image)} needs {np.prod(image)} columns of numbers; found {len(features)} columns, "
-            f"of type {', '.join(sorted({feature.type for feature in features}))}: mend image.columns or image.shape"
+            f"a number must be finite once it is scaled; column {feature.name!r} holds {numbers[place]} in row "
+            f"{start + place + 1} of those given: repair it, or make it missing"
         )
         raise DataError(msg)
-    pixels = np.stack([train[feature.name] for feature in features])
-    if np.isnan(pixels).any():
-        name = features[int(np.isnan(pixels).any(axis=1).argmax())].name
-        msg = f"a pixel must have a value; column {name!r} has missing ones: repair or remove these images"
-        raise DataError(msg)
-    center, scale = _moments(pixels.ravel())
-    return [feature.model_copy(update={"center": center, "scale": scale}) for feature in features]
+    return width
 
 
-def _encode_feature(feature: Feature, values: NDArray[Any]) -> NDArray[np.float64]:
-    if feature.type == "category":
-        place = {level: index for index, level in enumerate(feature.levels)}
-        chosen = np.array([place.get("" if value is None else value, -1) for value in values])
-        hot: NDArray[np.bool_] = chosen[:, None] == np.arange(len(feature.levels))
-        return hot.astype(np.float64)
-    numbers = _numbers(values)
-    missing = np.isnan(numbers)
-    scaled = (np.where(missing, feature.fill, numbers) - feature.center) / feature.scale
-    return np.stack([scaled, missing], axis=1) if feature.indicator else scaled[:, None]
+def _encode_category(feature: Feature, values: Column, inputs: NDArray[np.float32], counted: NDArray[np.int64]) -> int:
+    """Write the inputs of a category, one a level, and return how many they are."""
+    texts = as_texts(feature.name, values)
+    places = _places(texts, feature.levels)
+    if texts.null_count:
+        fill = feature.fill_level or ""
+        counted[0] += texts.null_count * (feature.fill_level is not None)
+        places[texts.is_null().to_numpy(zero_copy_only=False)] = (
+            feature.levels.index(fill) if fill in feature.levels else -1
+        )
+    counted[2] += np.count_nonzero(places < 0)
+    for place in range(len(feature.levels)):
+        inputs[place] = places == place
+    return len(feature.levels)
+
+
+def _places(texts: "pa.Array", words: Sequence[str]) -> NDArray[np.int32]:
+    """Return which of the words each text is; -1 for none of them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found = pc.index_in(texts, value_set=pa.array(words, pa.string())).fill_null(-1)
+    return np.array(found.to_numpy(zero_copy_only=False))

@@ -1,6 +1,7 @@
 """Fit any family, and restore what was fitted; torch is imported only for networks."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serpens.data import Examples, How, Problem
+from serpens.errors import DataError
 from serpens.families import FAMILIES, networks
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 # Seconds between two lines of the log.
 LOG_EVERY = 2.0
+# What a family may hold beside the examples; wider tables are refused before training.
+MOST_BYTES = 4_000_000_000
 
 
 class Predictor(Protocol):
@@ -92,7 +96,13 @@ def fit(
         Called with epoch, most epochs, training and validation loss.
     checkpoints
         Where a network's training keeps its state; opened here. Other families learn in one go and need none.
+
+    Raises
+    ------
+    DataError
+        If the family would need more than ``MOST_BYTES`` for so many inputs.
     """
+    check_width(family, settings, problem, len(train))
     architecture = {"family": family, "settings": dict(settings), "problem": asdict(problem)}
     module = FAMILIES[family].load()
     if not FAMILIES[family].network:
@@ -115,6 +125,32 @@ def fit(
         checkpoints=checkpoints,
     )
     return Fitted(network, history, architecture, how)
+
+
+def check_width(family: str, settings: Mapping[str, Any], problem: Problem, n_rows: int) -> None:
+    """Raise unless a family can take so many inputs.
+
+    Raises
+    ------
+    DataError
+        If what it holds beside the examples would take more than ``MOST_BYTES``.
+    """
+    width = math.prod(problem.input_shape)
+    a_width = {
+        # the inputs in float64; a square of the fewer of rows and inputs, or ten steps of the solver
+        "linear": 8 * n_rows
+        + (160 * problem.n_outputs if problem.task == "classification" else 16 * min(n_rows, width)),
+        # 256 bins of 24 bytes in each leaf
+        "boosted_trees": n_rows + 6144 * settings.get("max_leaf_nodes", 0),
+        "mlp": 52 * settings.get("width", 0),
+    }.get(family, 0)
+    if width * a_width > MOST_BYTES:
+        msg = (
+            f"{family} can take at most {MOST_BYTES // a_width:,} inputs of {n_rows:,} rows, which need "
+            f"{MOST_BYTES / 1e9:.0f} GB of memory; there are {width:,}: keep fewer columns (select: {{by: variance, "
+            f"keep: 2000}}), or leave {family} out of models and baselines"
+        )
+        raise DataError(msg)
 
 
 def restore(architecture: Mapping[str, Any], state: dict[str, NDArray[Any]]) -> Predictor:

@@ -20,9 +20,9 @@ from pydantic import ValidationError
 from serpens import io
 from serpens.artefacts import Artefact, Digest, Evaluation, MadeFrom, Record, ResolvedStudy
 from serpens.errors import DataError
-from serpens.features import Columns
 from serpens.identity import row_digests
 from serpens.layout import Run, StudyFolder
+from serpens.pieces import Columns
 
 ROW, CONTENT = "row", "content"
 

@@ -8,12 +8,14 @@ import csv
 import glob
 import hashlib
 import json
+import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from serpens.errors import DataError
 
@@ -23,10 +25,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+    from serpens.pieces import Pieces
     from serpens.streams import Stream
 
 # Values in a row group of Parquet: what is read and written at once.
 GROUP_CELLS = 4_000_000
+# And the fewest rows in one: each takes time and space of its own for every column.
+GROUP_ROWS = 1000
+# Columns of what a row is called, and of what exact duplicates share: nearly each has a word of its own.
+ROW, CONTENT = NAMES = ("row", "content")
+# What safetensors calls the types of the arrays that are written piece by piece.
+SAFETENSORS = {"<f4": "F32", "<i8": "I64"}
 # Ends the name of a file that is not whole yet.
 PART = ".part"
 
@@ -112,28 +121,96 @@ def write_arrow(path: PathLike, table: "pa.Table") -> None:
         pq.write_table(table, temporary, compression="zstd")
 
 
-def write_stream(path: PathLike, stream: "Stream") -> int:
-    """Write a stream as Parquet and return its number of rows.
+class TableWriter:
+    """Writes a table as Parquet, piece by piece; used as a context, at whose end the file is whole.
 
-    A row group holds so many rows as make ``GROUP_CELLS`` values, whatever the pieces in which they come: the bytes of
-    the file depend on the rows alone, and the memory that it takes on neither.
+    A row group holds so many rows as make ``GROUP_CELLS`` values, but ``GROUP_ROWS`` at least, whatever the pieces in
+    which they come: the bytes of the file depend on the rows alone, and the memory that it takes on neither.
+
+    Parameters
+    ----------
+    quick
+        Packed with less effort, for what is read again soon.
+
+    Attributes
+    ----------
+    rows
+        Written so far, or waiting to be.
     """
-    import pyarrow.parquet as pq
 
-    from serpens.streams import regrouped
+    def __init__(self, path: PathLike, schema: "pa.Schema", *, quick: bool = False) -> None:
+        self.path, self.schema, self.quick = path, schema, quick
+        self.rows = 0
+        self._at_once = group_rows(len(schema))
+        self._waiting: list[pa.RecordBatch] = []
 
-    at_once = group_rows(len(stream.schema))
-    rows = 0
-    with replacing(path) as temporary, pq.ParquetWriter(temporary, stream.schema, compression="zstd") as writer:
-        for table in regrouped(stream.batches(), at_once):
-            writer.write_table(table, row_group_size=at_once)
-            rows += table.num_rows
-    return rows
+    def __enter__(self) -> Self:
+        """Open the file beside its place."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        # a table of values pays for words that come again: of numbers and names of rows nearly each would be in it
+        words = [
+            field.name
+            for field in self.schema
+            if (pa.types.is_string(field.type) or pa.types.is_large_string(field.type)) and field.name not in NAMES
+        ]
+        settings = {
+            "compression": "lz4" if self.quick else "zstd",
+            "use_dictionary": words or False,
+            "write_statistics": False,
+        }
+        with ExitStack() as stack:
+            temporary = stack.enter_context(replacing(self.path))
+            self._writer = stack.enter_context(pq.ParquetWriter(temporary, self.schema, **settings))
+            self._open = stack.pop_all()
+        return self
+
+    def write(self, batch: "pa.RecordBatch") -> None:
+        """Add rows."""
+        import pyarrow as pa
+
+        self._waiting.append(batch)
+        self.rows += len(batch)
+        while sum(map(len, self._waiting)) >= self._at_once:
+            table = pa.Table.from_batches(self._waiting)
+            self._writer.write_table(table.slice(0, self._at_once), row_group_size=self._at_once)
+            self._waiting = table.slice(self._at_once).to_batches()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        """Write what waits, and move the file to its place if all went well."""
+        import pyarrow as pa
+
+        with self._open:
+            if error is not None:
+                raise error
+            if self._waiting:
+                self._writer.write_table(pa.Table.from_batches(self._waiting), row_group_size=self._at_once)
+
+
+def write_stream(path: PathLike, stream: "Stream") -> int:
+    """Write a stream as Parquet and return its number of rows."""
+    with TableWriter(path, stream.schema) as writer:
+        for batch in stream.batches():
+            writer.write(batch)
+    return writer.rows
+
+
+def write_streams(
+    paths: Mapping[str, PathLike], schema: "pa.Schema", batches: "Iterable[Mapping[str, pa.RecordBatch]]"
+) -> dict[str, int]:
+    """Write several tables with the same columns in one go, from the next rows of each, and return their rows."""
+    with ExitStack() as stack:
+        writers = {name: stack.enter_context(TableWriter(path, schema, quick=True)) for name, path in paths.items()}
+        for pieces in batches:
+            for name, batch in pieces.items():
+                writers[name].write(batch)
+    return {name: writer.rows for name, writer in writers.items()}
 
 
 def group_rows(n_columns: int) -> int:
     """Return how many rows of so many columns are read and written at once."""
-    return max(1, GROUP_CELLS // max(1, n_columns))
+    return max(GROUP_ROWS, GROUP_CELLS // max(1, n_columns))
 
 
 def read_stream(path: PathLike, columns: Sequence[str] | None = None, groups: range | None = None) -> "Stream":
@@ -166,6 +243,20 @@ def read_part(path: PathLike, number: int, *, of: int) -> "tuple[int, Stream]":
         sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
     first, last = len(sizes) * number // of, len(sizes) * (number + 1) // of
     return sum(sizes[:first]), read_stream(path, groups=range(first, last))
+
+
+def read_pieces(path: PathLike) -> "Pieces":
+    """Return a Parquet file as columns that can be read as often as needed, a row group at a time."""
+    import pyarrow.parquet as pq
+
+    from serpens.pieces import Pieces
+
+    about = pq.read_metadata(path)
+
+    def batches(names: Sequence[str] | None, every: int) -> "Iterator[pa.RecordBatch]":
+        return read_stream(path, names, range(0, about.num_row_groups, every)).batches()
+
+    return Pieces(about.num_rows, batches)
 
 
 def write_table(path: PathLike, frame: "pd.DataFrame") -> None:
@@ -234,6 +325,51 @@ def read_arrays(path: PathLike) -> "dict[str, NDArray[Any]]":
     from safetensors.numpy import load_file
 
     arrays: dict[str, NDArray[Any]] = load_file(path)
+    return arrays
+
+
+def write_pieces(path: PathLike, n_rows: int, pieces: "Iterable[Mapping[str, NDArray[Any]]]") -> None:
+    """Write arrays of one length as safetensors, from the next rows of each; at least one piece."""
+    pieces = iter(pieces)
+    first = next(pieces)
+    header: dict[str, dict[str, Any]] = {}
+    end = 0
+    for name, like in first.items():
+        size = n_rows * math.prod(like.shape[1:]) * like.dtype.itemsize
+        kind = SAFETENSORS[like.dtype.str]
+        header[name] = {"dtype": kind, "shape": [n_rows, *like.shape[1:]], "data_offsets": [end, end + size]}
+        end += size
+    text = json.dumps(header, separators=(",", ":")).encode()
+    # numbers begin at a multiple of 64 bytes, which every processor likes
+    text += b" " * (-(8 + len(text)) % 64)
+    places = {name: 8 + len(text) + entry["data_offsets"][0] for name, entry in header.items()}
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for arrays in chain([first], pieces):
+            for name, array in arrays.items():
+                file.seek(places[name])
+                file.write(_contiguous(array).data)
+                places[name] += array.nbytes
+        ends = {name: 8 + len(text) + entry["data_offsets"][1] for name, entry in header.items()}
+        assert places == ends, "as many rows as were announced"
+
+
+def map_arrays(path: PathLike) -> "dict[str, NDArray[Any]]":
+    """Return the arrays of a safetensors file as they lie on the disk, read when they are looked at.
+
+    What is written into them changes no file. Where they exceed memory the kernel drops what it can read again.
+    """
+    import numpy as np
+
+    with Path(path).open("rb") as file:
+        start = 8 + int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(start - 8))
+    mapped = np.memmap(path, dtype=np.uint8, mode="c")
+    arrays = {}
+    for name, entry in header.items():
+        first, last = (start + offset for offset in entry["data_offsets"])
+        kind = next(kind for kind, word in SAFETENSORS.items() if word == entry["dtype"])
+        arrays[name] = np.asarray(mapped[first:last]).view(kind).reshape(entry["shape"])
     return arrays
 
 

@@ -47,6 +47,10 @@ class StudyFolder(NamedTuple):
         """Rows of one part (train, validation, calibration, test) of a split."""
         return self.root / f"data/split-{split}/{name}.parquet"
 
+    def examples(self, split: int, name: str) -> Path:
+        """What models learn from of a part (train, validation) of a split."""
+        return self.root / f"data/split-{split}/{name}.safetensors"
+
     def schema(self, split: int) -> Path:
         """What was learned on the training rows of a split."""
         return self.root / f"data/split-{split}/schema.json"

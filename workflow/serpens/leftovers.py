@@ -91,7 +91,7 @@ def _keys(jobs: Jobs, reader: Reader) -> Iterator[str]:
         folder = StudyFolder(Path(jobs.project.results, study))
         for job in jobs.trainings(study):
             run = job.run
-            parts = [folder.part(run.split, part) for part in ("train", "validation")]
+            parts = [folder.examples(run.split, part) for part in ("train", "validation")]
             settings = json.loads(json.dumps(jobs.settings(job)))
             made_from = provenance.origin(
                 "train", reader.code("train", settings), settings, [*map(str, parts), str(folder.schema(run.split))]

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from serpens.artefacts import Feature, Schema, Series, Target
 from serpens.data import Examples
 from serpens.errors import DataError
-from serpens.features import Columns, Prepared
+from serpens.features import Prepared
+from serpens.pieces import Columns
 
 
 def learn(train: Columns, *, target: str, types: Mapping[str, str], series: Series) -> Schema:
@@ -43,7 +44,13 @@ def learn(train: Columns, *, target: str, types: Mapping[str, str], series: Seri
     for name in sorted(types):
         filled = forward_filled(train[name])
         features.append(
-            Feature(name=name, type="number", center=float(filled.mean()), scale=float(filled.std()) or 1.0)
+            Feature(
+                name=name,
+                type="number",
+                center=float(filled.mean()),
+                scale=float(filled.std()) or 1.0,
+                impute="forward_fill",
+            )
         )
     return Schema(
         task="forecasting",

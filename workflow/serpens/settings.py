@@ -12,6 +12,8 @@ from serpens.layout import Run
 
 # Keys of ``read`` that say how numbers are written: collecting leaves text as it stands.
 NUMBER_MARKS = ("decimal", "thousands")
+# What is said of columns and learned on training rows, and so is for splitting and not for cleaning.
+LEARNED = ("outliers", "impute", "indicator")
 
 
 def as_json(settings: dict[str, Any]) -> str:
@@ -36,7 +38,7 @@ def clean(study: Study) -> dict[str, Any]:
     return {
         "target": study.target,
         "task": study.task,
-        "columns": {name: column.model_dump() for name, column in study.columns.items()},
+        "columns": {name: column.model_dump(exclude=set(LEARNED)) for name, column in study.columns.items()},
         "id": study.id,
         "group": claim.new,
         "time": study.time if study.horizon else claim.after,
@@ -70,6 +72,13 @@ def split(study: Study, n_splits: int) -> dict[str, Any]:
         },
         "image": study.image.shape if study.image else None,
         "series": _series(study),
+        "clean": study.clean.model_dump(include=set(LEARNED)),
+        "columns": {
+            name: said
+            for name, column in study.columns.items()
+            if (said := column.model_dump(include=set(LEARNED), exclude_none=True))
+        },
+        "select": study.select.model_dump() if study.select else None,
     }
 
 

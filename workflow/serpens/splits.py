@@ -6,7 +6,8 @@ value moves no other row, and two people with the same data have the same split.
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,12 @@ LEFT_OUT = ""
 # Of the keys that are left to a test on new keys at later times: the most that is not for training.
 MAX_HELD_OUT = 0.7
 
+# Of so many keys at the start of a piece: if less than half of them differ, each is hashed once.
+LOOKED_AT = 1000
+
 Labels = NDArray[np.str_]
+# Moments, or numbers that stand for them.
+Times = NDArray[Any]
 
 
 def uniform(keys: Sequence[str] | NDArray[np.object_], purpose: str = "") -> NDArray[np.float64]:
@@ -30,16 +36,21 @@ def uniform(keys: Sequence[str] | NDArray[np.object_], purpose: str = "") -> NDA
     purpose
         Keys are dealt out independently for different purposes.
     """
-    prefix = hashlib.sha256(f"{SALT}{purpose}".encode())
+    salted = f"{SALT}{purpose}"
+    first = keys[:LOOKED_AT]
+    if 2 * len(set(first)) < len(first):
+        place = {key: index for index, key in enumerate(dict.fromkeys(keys))}
+        return _shares(salted, list(place))[[place[key] for key in keys]]
+    return _shares(salted, keys)
 
-    def one(key: str) -> float:
-        digest = prefix.copy()
-        digest.update(key.encode())
-        # 53 bits fill a double's mantissa exactly: no rounding up to 1
-        return (int.from_bytes(digest.digest()[:8], "big") >> 11) / 2**53
 
-    values = {key: one(key) for key in set(keys)}
-    return np.array([values[key] for key in keys], dtype=np.float64)
+def _shares(salt: str, keys: Iterable[str]) -> NDArray[np.float64]:
+    sha256 = hashlib.sha256
+    digests = b"".join([sha256((salt + key).encode()).digest() for key in keys])
+    heads = np.frombuffer(digests, dtype=">u8").reshape(-1, 4)[:, 0]
+    # 53 bits fill a double's mantissa exactly: no rounding up to 1
+    share: NDArray[np.float64] = (heads >> np.uint64(11)).astype(np.float64) / 2**53
+    return share
 
 
 def deal(share: NDArray[np.float64], *, validation: float, calibration: float, test: float = 0.0) -> Labels:
@@ -73,28 +84,76 @@ def by_key(keys: NDArray[np.object_], *, split: int, folds: int | None, fraction
     return labels
 
 
-def by_time(time: NDArray[np.datetime64], *, fractions: dict[str, float]) -> Labels:
+def cuts(pieces: Iterable[Times], n_rows: int, *, fractions: Mapping[str, float]) -> dict[str, Any]:
+    """Return the moments at which validation, calibration and test begin; a part with no fraction has none.
+
+    Parameters
+    ----------
+    pieces
+        The times of all rows in order, piece by piece; no more than one piece is held.
+    n_rows
+        How many they are.
+
+    Raises
+    ------
+    DataError
+        If the times are not in order.
+    """
+    before, wanted = 1.0, {}
+    for part in ("test", "calibration", "validation"):
+        if fractions[part] > 0:
+            before -= fractions[part]
+            wanted[part] = min(math.floor(before * n_rows + 0.5), n_rows - 1)
+    found: dict[str, Any] = {}
+    start, last = 0, None
+    for times in pieces:
+        if not len(times):
+            continue
+        if (times[1:] < times[:-1]).any() or (last is not None and times[0] < last):
+            msg = "the cleaned rows must be in order of time; they are not: delete data/clean.parquet and run again"
+            raise DataError(msg)
+        for part, row in wanted.items():
+            if start <= row < start + len(times):
+                found[part] = times[row - start]
+        start, last = start + len(times), times[-1]
+    return found
+
+
+def by_time(time: Times, *, cuts: Mapping[str, Any]) -> Labels:
     """Cut at three moments: training, validation, calibration, test, each later than the one before.
 
     Rows of one moment stay together, on the later side of a cut that would fall between them.
+
+    Parameters
+    ----------
+    cuts
+        When each part begins, as :func:`cuts` returns it. They depend on all rows, so a row that is added may move
+        others to another part: the claim is about time, not about rows.
     """
-    ordered = np.sort(time)
     labels = np.full(len(time), "train", dtype="<U11")
-    before = 1.0
     for part in ("test", "calibration", "validation"):
-        if fractions[part] == 0:
-            continue
-        before -= fractions[part]
-        cut = ordered[min(math.floor(before * len(time) + 0.5), len(time) - 1)]
-        labels[(time >= cut) & (labels == "train")] = part
+        if part in cuts:
+            labels[(time >= cuts[part]) & (labels == "train")] = part
     return labels
 
 
-def by_key_and_time(keys: NDArray[np.object_], time: NDArray[np.datetime64], *, fractions: dict[str, float]) -> Labels:
+def late_side(fractions: Mapping[str, float]) -> dict[str, float]:
+    """Return the fractions by which times are cut where a test is on new keys at later times."""
+    return {"test": math.sqrt(fractions["test"]), "calibration": 0.0, "validation": 0.0}
+
+
+def by_key_and_time(
+    keys: NDArray[np.object_], time: Times, *, cuts: Mapping[str, Any], fractions: Mapping[str, float]
+) -> Labels:
     """Test on new keys at later times; rows that are new in one sense only are left out of both sides.
 
     Of keys and of times the square root of the test fraction is set apart, so that their meeting, the test part,
     holds about the fraction that was asked for.
+
+    Parameters
+    ----------
+    cuts
+        When the late side begins: :func:`cuts` with the fractions of :func:`late_side`.
 
     Raises
     ------
@@ -103,7 +162,7 @@ def by_key_and_time(keys: NDArray[np.object_], time: NDArray[np.datetime64], *, 
     """
     side = math.sqrt(fractions["test"])
     new = uniform(keys) < side
-    late = by_time(time, fractions={"test": side, "calibration": 0, "validation": 0}) == "test"
+    late = by_time(time, cuts=cuts) == "test"
     rest = 1 - side
     held_out = {part: fractions[part] / rest for part in ("validation", "calibration")}
     if sum(held_out.values()) > MAX_HELD_OUT:
@@ -131,28 +190,35 @@ def by_column(values: NDArray[np.object_], *, column: str) -> Labels:
     return np.array([str(value) for value in values], dtype="<U11")
 
 
-def check_parts(labels: Labels, classes: NDArray[np.object_] | None, *, split: int, advice: str) -> None:
+def check_parts(
+    rows: Mapping[str, int], classes: Mapping[str, Mapping[str, int]] | None, *, split: int, advice: Callable[[], str]
+) -> None:
     """Raise unless each part that is asked for has rows, and rows of every class.
 
     Parameters
     ----------
+    rows
+        Rows of each part.
     classes
-        The target's class of each row; None when the target is not a class.
+        For each part the rows of each class; None when the target is not a class.
     advice
-        What the user can do, in words that fit the claim.
+        Tells what the user can do, in words that fit the claim.
     """
-    used = [part for part in PARTS if part != "calibration" or (labels == part).any()]
-    for part in used:
-        inside = labels == part
-        if not inside.any():
-            msg = f"the {part} part of split {split} must have rows; it has none of the {len(labels)}: {advice}"
+    for part in PARTS:
+        if part == "calibration" and not rows[part]:
+            continue
+        if not rows[part]:
+            msg = (
+                f"the {part} part of split {split} must have rows; it has none of the {sum(rows.values())}: {advice()}"
+            )
             raise DataError(msg)
         if classes is None:
             continue
-        for missing in sorted(set(classes) - set(classes[inside])):
+        for missing in sorted({name for each in classes.values() for name in each} - set(classes[part])):
+            n = sum(each.get(missing, 0) for each in classes.values())
             msg = (
-                f"every class must occur in every part; class {missing!r} has {int((classes == missing).sum())} "
+                f"every class must occur in every part; class {missing!r} has {n} "
                 f"rows in all and none in the {part} part of split {split}: merge or remove rare classes, "
-                f"collect more rows of it, or {advice}"
+                f"collect more rows of it, or {advice()}"
             )
             raise DataError(msg)

@@ -4,7 +4,8 @@ Each takes the settings of its rule (:mod:`serpens.settings`) and data, and retu
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from serpens import features, io, series, splits
-from serpens.artefacts import Digest, Evaluation, ModelDescription, Schema, Series
-from serpens.features import Columns, Prepared
+from serpens import features, io, learning, series, splits
+from serpens.artefacts import Digest, Evaluation, ModelDescription, PartAccount, Schema, Series
+from serpens.data import Examples
+from serpens.features import Prepared
+from serpens.io import CONTENT, ROW
 from serpens.layout import Run, StudyFolder
+from serpens.pieces import Columns, Pieces
 from serpens.streams import Stream
 
 if TYPE_CHECKING:
@@ -31,8 +35,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Settings = Mapping[str, Any]
-# Columns of the cleaned table that are ours: what a row is called, and what exact duplicates share.
-ROW, CONTENT, COHORT = "row", "content", "__cohort__"
+ExamplePieces = Iterator[Examples]
+# A column of ours in the cleaned table: which rows are the outside cohort's.
+COHORT = "__cohort__"
+# Parts that models learn from, and the account's name of the rows that are in none.
+ENCODED = ("train", "validation")
+LEFT_OUT = "left_out"
 
 
 def collect(settings: Settings) -> "Collected":
@@ -71,58 +79,193 @@ def clean(
     return cleaning.clean(stream, folder=folder, threads=threads, shards=shards, **settings)
 
 
-def split(settings: Settings, number: int, table: Columns, known: Digest) -> tuple[dict[str, Columns], Schema]:
-    """Assign the rows of one split to parts, and learn preprocessing on its training rows.
+class Dealing:
+    """The rows of one split, dealt out to its parts piece by piece.
 
-    Returns
-    -------
-    parts
-        Columns of the rows of each part.
+    Attributes
+    ----------
     schema
-        What was learned on the training rows.
+        Columns of the parts.
+    rows
+        Rows of each part, and of those that are in none; whole once all pieces were read.
+
+    Raises
+    ------
+    DataError
+        From the iterator, at its end, if a part lacks rows, or a class of the target.
     """
-    target = next(name for name, column in known.columns.items() if column["role"] == "target")
-    labels = _labels(settings, number, table)
-    if known.task != "forecasting":
-        classes = table[target] if known.classes else None
-        splits.check_parts(labels, classes, split=number, advice=_advice(settings))
-    dropped = {CONTENT, COHORT}
-    parts: dict[str, Columns] = {
-        part: {name: values[labels == part] for name, values in table.items() if name not in dropped}
-        for part in splits.PARTS
-    }
+
+    def __init__(self, settings: Settings, number: int, table: "Stream", known: Digest) -> None:
+        import pyarrow as pa
+
+        self.settings, self.number, self.table, self.known = settings, number, table, known
+        self.schema = pa.schema([field for field in table.schema if field.name not in (CONTENT, COHORT)])
+        self.rows: Counter[str] = Counter(dict.fromkeys(splits.PARTS, 0))
+        self.classes: dict[str, Counter[str]] = {part: Counter() for part in splits.PARTS}
+
+    def __iter__(self) -> "Iterator[dict[str, pa.RecordBatch]]":
+        """Yield the next rows of each part."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        target = role_of(self.known, "target")
+        label = self._labeller()
+        for batch in self.table.batches():
+            labels = label(batch)
+            kept = batch.select(self.schema.names)
+            dealt = {}
+            for part in splits.PARTS:
+                rows = np.flatnonzero(labels == part)
+                dealt[part] = kept.take(pa.array(rows))
+                self.rows[part] += len(rows)
+                if self.known.classes:
+                    found = pc.value_counts(dealt[part].column(target))
+                    self.classes[part].update(dict(zip(*(found.field(i).to_pylist() for i in (0, 1)), strict=True)))
+            self.rows[LEFT_OUT] += int((labels == splits.LEFT_OUT).sum())
+            yield dealt
+        if self.known.task != "forecasting":
+            counted = {part: self.rows[part] for part in splits.PARTS}
+            classes = self.classes if self.known.classes else None
+            splits.check_parts(counted, classes, split=self.number, advice=self._advice)
+
+    def parts(self) -> dict[str, PartAccount]:
+        """Return how many rows each part has."""
+        claim, fractions = self.settings["claim"], dict(self.settings["fractions"])
+        if self.settings["folds"]:
+            fractions["test"] = 1 / self.settings["folds"]
+        fractions["train"] = round(1 - sum(fractions.values()), 12)
+        if claim["column"] or claim["file"] or (claim["new"] and claim["after"]):
+            fractions = {}
+        all_rows = max(1, sum(self.rows.values()))
+        return {
+            part: PartAccount(rows=n, fraction=n / all_rows, asked=fractions.get(part))
+            for part, n in self.rows.items()
+            if n or part != LEFT_OUT
+        }
+
+    def _labeller(self) -> "Callable[[pa.RecordBatch], splits.Labels]":
+        """Return what says of the rows of a piece to which part they belong."""
+        claim, fractions = self.settings["claim"], self.settings["fractions"]
+        time = self.settings["series"]["time"] if self.settings["series"] else claim["after"]
+        if claim["column"]:
+            return lambda batch: splits.by_column(_values(batch, claim["column"]), column=claim["column"])
+        if time and claim["new"]:
+            cuts = self._cuts(time, splits.late_side(fractions))
+            return lambda batch: splits.by_key_and_time(
+                _values(batch, claim["new"]), _values(batch, time), cuts=cuts, fractions=fractions
+            )
+        if time:
+            cuts = self._cuts(time, fractions)
+            return lambda batch: splits.by_time(_values(batch, time), cuts=cuts)
+        if claim["file"]:
+            return self._with_cohort
+        return lambda batch: splits.by_key(
+            _values(batch, claim["new"] or CONTENT),
+            split=self.number,
+            folds=self.settings["folds"],
+            fractions=fractions,
+        )
+
+    def _cuts(self, time: str, fractions: Mapping[str, float]) -> dict[str, Any]:
+        pieces = (_values(batch, time) for batch in self.table.batches())
+        return splits.cuts(pieces, self.known.rows, fractions=fractions)
+
+    def _with_cohort(self, batch: "pa.RecordBatch") -> splits.Labels:
+        keys = _values(batch, self.settings["claim"]["new"] or CONTENT)
+        labels = splits.deal(splits.uniform(keys), **(self.settings["fractions"] | {"test": 0.0}))
+        labels[_values(batch, COHORT).astype(bool)] = "test"
+        return labels
+
+    def _advice(self) -> str:
+        advice, group = _advice(self.settings), self.settings["claim"]["new"]
+        if group is None:
+            return advice
+        counts: Counter[str] = Counter()
+        for batch in self.table.batches():
+            counts.update(_values(batch, group).tolist())
+        (name, n), *_ = counts.most_common(1)
+        share = n / sum(counts.values())
+        return (
+            f"{advice}. Whole groups are dealt out: {group!r} has {len(counts):,} values, and {name!r} alone holds "
+            f"{share:.0%} of the rows"
+        )
+
+
+def _values(batch: "pa.RecordBatch", name: str) -> NDArray[Any]:
+    return np.asarray(batch.column(name).to_numpy(zero_copy_only=False))
+
+
+def role_of(known: Digest, role: str) -> str:
+    """Return the column with a role; an empty word where there is none."""
+    return next((name for name, column in known.columns.items() if column["role"] == role), "")
+
+
+def learn(settings: Settings, known: Digest, train: Pieces, parts: Mapping[str, PartAccount]) -> Schema:
+    """Learn preprocessing on the training rows of a split.
+
+    Parameters
+    ----------
+    parts
+        What the split has become; it stands in the schema.
+    """
+    target = role_of(known, "target")
     types = {name: column["type"] for name, column in known.columns.items() if column["role"] == "feature"}
     if known.task == "forecasting":
-        return parts, series.learn(parts["train"], target=target, types=types, series=Series(**settings["series"]))
-    weight = next((name for name, column in known.columns.items() if column["role"] == "weight"), None)
-    schema = features.learn(
-        parts["train"],
-        task=known.task,
-        target=target,
-        classes=known.classes,
-        types=types,
-        image=tuple(settings["image"]) if settings["image"] else None,
-        weight=weight,
+        names = [target, *types]
+        columns = {name: train.whole(name) for name in names}
+        learned = series.learn(columns, target=target, types=types, series=Series(**settings["series"]))
+    else:
+        learned = learning.learn(
+            train,
+            task=known.task,
+            target=target,
+            classes=known.classes,
+            types=types,
+            treatments=learning.Treatments(settings["clean"], settings["columns"]),
+            select=settings["select"],
+            image=tuple(settings["image"]) if settings["image"] else None,
+            weight=role_of(known, "weight") or None,
+        )
+    return learned.model_copy(update={"parts": dict(parts)})
+
+
+def encode(schema: Schema, parts: Mapping[str, Pieces], write: Callable[[str, int, ExamplePieces], None]) -> Schema:
+    """Turn the rows of a split into what models learn from, and return the schema with how values were treated.
+
+    Parameters
+    ----------
+    write
+        Given ``train`` or ``validation``, the number of examples, and these piece by piece.
+    """
+    if schema.series is not None:
+        train, validation = ({name: parts[part].whole(name) for name in _series_columns(schema)} for part in ENCODED)
+        for part, columns, past in (("train", train, None), ("validation", validation, train)):
+            examples = series.prepare(schema, columns, past).examples
+            write(part, len(examples), iter([examples]))
+        return schema
+    treated = {}
+    for part in splits.PARTS:
+        encoding = features.Encoding(schema, parts[part])
+        if part in ENCODED:
+            write(part, parts[part].n_rows, iter(encoding))
+        else:  # counted alone: no model learns from these rows
+            deque(encoding, maxlen=0)
+        treated[part] = encoding.treated
+    return schema.model_copy(
+        update={
+            "features": tuple(
+                feature.model_copy(
+                    update={"treated": {part: by[feature.name] for part, by in treated.items() if feature.name in by}}
+                )
+                for feature in schema.features
+            )
+        }
     )
-    return parts, schema
 
 
-def _labels(settings: Settings, number: int, table: Columns) -> splits.Labels:
-    claim, fractions = settings["claim"], settings["fractions"]
-    if settings["series"]:
-        return splits.by_time(table[settings["series"]["time"]], fractions=fractions)
-    if claim["column"]:
-        return splits.by_column(table[claim["column"]], column=claim["column"])
-    if claim["new"] and claim["after"]:
-        return splits.by_key_and_time(table[claim["new"]], table[claim["after"]], fractions=fractions)
-    if claim["after"]:
-        return splits.by_time(table[claim["after"]], fractions=fractions)
-    keys = table[claim["new"] or CONTENT]
-    if claim["file"]:
-        labels = splits.deal(splits.uniform(keys), **(fractions | {"test": 0.0}))
-        labels[table[COHORT].astype(bool)] = "test"
-        return labels
-    return splits.by_key(keys, split=number, folds=settings["folds"], fractions=fractions)
+def _series_columns(schema: Schema) -> list[str]:
+    assert schema.series is not None
+    return [schema.target.name, schema.series.time, ROW, *(feature.name for feature in schema.features)]
 
 
 def _advice(settings: Settings) -> str:
@@ -144,8 +287,8 @@ def prepare(schema: Schema, part: Columns, past: Columns | None = None) -> Prepa
 def train(
     settings: Settings,
     schema: Schema,
-    train_rows: Columns,
-    validation_rows: Columns,
+    train: Examples,
+    validation: Examples,
     *,
     gpus: int,
     processes: int = 1,
@@ -153,16 +296,22 @@ def train(
     threads: int = 1,
     checkpoints: "Checkpoints | None" = None,
 ) -> "Fitted":
-    """Train one model; validation rows decide when to stop, and among a family's own settings."""
+    """Train one model; validation examples decide when to stop, and among a family's own settings.
+
+    Raises
+    ------
+    DataError
+        If the examples have more inputs than the family can take.
+    """
     from serpens import fitting
 
-    past = train_rows if schema.series else None
+    problem = features.problem(schema)
     return fitting.fit(
         settings["family"],
         settings["settings"],
-        features.problem(schema),
-        prepare(schema, train_rows).examples,
-        prepare(schema, validation_rows, past).examples,
+        problem,
+        train,
+        validation,
         training=settings["training"],
         seed=settings["seed"],
         progress=fitting.EpochLog(logger),
@@ -179,7 +328,7 @@ def describe(settings: Settings, schema: Schema, fitted: "Fitted") -> ModelDescr
     return ModelDescription(
         name=settings["name"],
         architecture=fitted.architecture,
-        data=schema,
+        data=schema.applied(),
         parameters=fitted.model.parameters,
         seed=settings["seed"],
     )
