@@ -54,6 +54,7 @@ KEYS = {
     "columns": (BASE, {"x": "category"}, FROM_CLEAN),
     "features": (BASE, ["x"], FROM_CLEAN),
     "drop": (BASE, ["x"], FROM_CLEAN),
+    "personal": (BASE, {"x": "keep"}, FROM_CLEAN),
     "time": (SERIES, "u", "clean split evaluate report"),
     "horizon": (SERIES, 5, "clean split report"),
     "history": (SERIES, 9, FROM_SPLIT),

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from serpens import io
+from serpens.columnconfig import Decision
 from serpens.config import ColumnType, Resources, Study, Task
 
 
@@ -58,7 +59,7 @@ class RowAccount(Entry):
     inserted: int
     """Rows without values, where a series had a gap."""
     dropped: dict[str, int]
-    """Rows by the reason why they were dropped."""
+    """Rows by the reason why they were dropped, in the order in which the reasons were looked at."""
     duplicates: int
     """Kept rows that repeat another one exactly; they are on its side of every split."""
 
@@ -92,6 +93,25 @@ class ColumnAccount(Entry):
     histogram: Histogram | None = None
     levels: tuple[tuple[str, int], ...] | None = None
     """The most frequent levels of a category, and how often they occur."""
+    spellings: tuple[tuple[str, ...], ...] = ()
+    """Levels that differ in capitals, accents or spaces alone, and may be one; reported, not changed."""
+    done: tuple[str, ...] = ()
+    """What was done to its values, in words, such as `3 values clipped to 0 to 120`."""
+    personal: Decision | None = None
+    """What the study says of a column about people; of one that is kept no value is told."""
+
+
+class PersonalFinding(Entry):
+    """A column that looks personal; see :mod:`serpens.personal`."""
+
+    column: str
+    kind: str
+    share: float
+    """Of the distinct values that were looked at."""
+    example: str
+    """Masked."""
+    how: Literal["values", "name and values"]
+    decision: Decision
 
 
 class Cleaning(Artefact):
@@ -99,6 +119,10 @@ class Cleaning(Artefact):
 
     rows: RowAccount
     columns: tuple[ColumnAccount, ...]
+    personal: tuple[PersonalFinding, ...] = ()
+    """Columns that look personal, and what the study decided."""
+    key: str | None = None
+    """Fingerprint of the key that columns were hashed with; null where none was."""
 
 
 class Feature(Entry):

@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from serpens.artefacts import Cleaning, ColumnAccount, Histogram, RowAccount
+from serpens import personal as privacy
+from serpens.artefacts import Cleaning, ColumnAccount, Histogram, PersonalFinding, RowAccount
 from serpens.calendar import regular
-from serpens.columns import Parsed, number_as_text, parse, time_as_text
+from serpens.columns import Parsed, distinct_words, hashed, number_as_text, parse, time_as_text
 from serpens.config import Task
 from serpens.configtypes import choice
 from serpens.errors import DataError, listed
 from serpens.sources import COHORT
+from serpens.spellings import same_but_spelling
 
 # A target of numbers with more distinct values than this is a value, not a class.
 MAX_CLASSES = 20
@@ -26,6 +28,7 @@ MAX_CLASSES = 20
 IDENTIFIER_SHARE, IDENTIFIER_ROWS = 0.95, 50
 HISTOGRAM_BINS, SHOWN_LEVELS = 20, 12
 FEATURE = "feature"
+PERSONAL = "personal: the study drops it"
 # Columns that cleaning adds.
 OURS = ("row", "content")
 # Stands for a missing value of any type, so that a row's text does not depend on the type of the column.
@@ -68,6 +71,8 @@ def clean(
     drop: Sequence[str] = (),
     image_columns: Sequence[str] | None = None,
     positive_class: str | None = None,
+    personal: Mapping[str, str] | None = None,
+    key: bytes = b"",
     horizon: int | None = None,
 ) -> Cleaned:
     """Clean a table.
@@ -80,6 +85,8 @@ def clean(
         Columns with a role of their own; none of them is ever a feature.
     features, drop, image_columns
         Patterns such as ``gene_*``: which columns may be used, which not, which are pixels.
+    personal, key
+        What becomes of each column that is about people (drop, hash, keep), and the key that they are hashed with.
     horizon
         Given for a forecast, which uses other columns only when ``features`` names them.
 
@@ -98,12 +105,14 @@ def clean(
             there = [column for column in table.columns if column != COHORT]
             msg = f"the {role} column {name!r} must be among the columns; it is not{choice(name, there, 'there are')}"
             raise DataError(msg)
-    declared = columns or {}
+    declared, personal = columns or {}, personal or {}
     table = table.set_axis(pd.RangeIndex(1, len(table) + 1))
     allowed = features if features is not None else ([] if horizon else image_columns)
     reasons = {name: reason for name in table.columns if name not in roles and (reason := _unused(name, allowed, drop))}
+    findings = _guarded(table.drop(columns=[*reasons]), personal, keys=(id, group))
+    reasons |= {name: PERSONAL for name, said in personal.items() if said == "drop"}
     parsed = {
-        name: _parse(name, table[name], roles.get(name), declared.get(name, {}))
+        name: _parse(name, table[name], roles.get(name), declared.get(name, {}), personal.get(name), key)
         for name in table.columns
         if name not in reasons and name != COHORT
     }
@@ -118,7 +127,7 @@ def clean(
         frame, target, group=group, time=time, weight=weight, split=split_column, horizon=horizon, account=account
     )
     if id is not None:
-        frame = _one_row_an_id(frame, id, account)
+        frame = _one_row_an_id(frame, id, account, private=personal.get(id) == "keep")
     if parsed[target].type == "time":
         msg = f"the target must hold numbers or classes; column {target!r} holds times: make numbers of them"
         raise DataError(msg)
@@ -150,7 +159,9 @@ def clean(
     if id is not None and roles[id] == "id":
         frame = frame.drop(columns=id)
     entries = [
-        _column_account(name, roles.get(name, FEATURE), parsed.get(name), frame, reasons.get(name), task)
+        _column_account(
+            name, roles.get(name, FEATURE), parsed.get(name), frame, reasons.get(name), task, personal.get(name)
+        )
         for name in table.columns
         if name != COHORT
     ]
@@ -158,9 +169,13 @@ def clean(
         why = listed(f"{name} ({reason})" for name, reason in reasons.items())
         msg = f"at least one column must be left to predict from; there is none. Left out: {why or 'none'}"
         raise DataError(msg)
-    return Cleaned(
-        frame.reset_index(drop=True), task, classes, Cleaning(rows=account.closed(len(frame)), columns=tuple(entries))
+    told = Cleaning(
+        rows=account.closed(len(frame)),
+        columns=tuple(entries),
+        personal=findings,
+        key=privacy.fingerprint(key) if "hash" in personal.values() else None,
     )
+    return Cleaned(frame.reset_index(drop=True), task, classes, told)
 
 
 @dataclass
@@ -193,10 +208,27 @@ def _unused(name: str, allowed: Sequence[str] | None, drop: Sequence[str]) -> st
     return None
 
 
-def _parse(name: str, raw: "pd.Series[Any]", role: str | None, spec: Mapping[str, Any]) -> Parsed:
-    if role in ("id", "group", "split"):
-        return parse(name, raw, dict(spec) | {"type": "category"})
-    parsed = parse(name, raw, spec)
+def _guarded(
+    table: pd.DataFrame, personal: Mapping[str, str], keys: Sequence[str | None]
+) -> tuple[PersonalFinding, ...]:
+    """Return the columns that look personal, all of them decided on."""
+    guard = privacy.Guard()
+    for name in table.columns:
+        if name != COHORT:
+            guard.look(name, distinct_words(table[name]))
+    found = guard.findings()
+    privacy.require_decisions(found, personal, keys)
+    return tuple(PersonalFinding(**vars(each), decision=personal[each.column]) for each in found)
+
+
+def _parse(
+    name: str, raw: "pd.Series[Any]", role: str | None, spec: Mapping[str, Any], decision: str | None, key: bytes
+) -> Parsed:
+    if decision == "hash":
+        raw = hashed(raw, spec, key)
+    if decision == "hash" or role in ("id", "group", "split"):
+        return parse(name, raw, dict(spec) | {"type": "category"}, private=decision == "keep")
+    parsed = parse(name, raw, spec, private=decision == "keep")
     if role == "time" and parsed.type not in ("time", "number"):
         msg = f"the time column {name!r} must hold times or numbers; it is of type {parsed.type}: declare its format"
         raise DataError(msg)
@@ -235,14 +267,16 @@ def _with_roles(
     return frame
 
 
-def _one_row_an_id(frame: pd.DataFrame, id_: str, account: _RowCount) -> pd.DataFrame:
+def _one_row_an_id(frame: pd.DataFrame, id_: str, account: _RowCount, *, private: bool) -> pd.DataFrame:
     if (gone := frame.index[frame[id_].isna()]).size:
         msg = f"every row must have an id; column {id_!r} is missing in rows {listed(map(str, gone), 5)}"
         raise DataError(msg)
-    return _merged(frame, id_, account, "same id, same content", "rows of one id must agree")
+    return _merged(frame, id_, account, "same id, same content", "rows of one id must agree", private=private)
 
 
-def _merged(frame: pd.DataFrame, key: str, account: _RowCount, reason: str, must: str) -> pd.DataFrame:
+def _merged(
+    frame: pd.DataFrame, key: str, account: _RowCount, reason: str, must: str, *, private: bool = False
+) -> pd.DataFrame:
     """Keep one of the rows with the same key and content; refuse rows with the same key that differ."""
     once = frame[~frame.duplicated()]
     account.drop(reason, len(frame) - len(once))
@@ -254,8 +288,9 @@ def _merged(frame: pd.DataFrame, key: str, account: _RowCount, reason: str, must
             for name in rows
             if len(rows[name].drop_duplicates()) > 1
         ]
+        told = privacy.masked(str(first)) if private else repr(first)
         msg = (
-            f"{must}; column {key!r} is {first!r} in rows {listed(map(str, rows.index), 5)}, which differ in "
+            f"{must}; column {key!r} is {told} in rows {listed(map(str, rows.index), 5)}, which differ in "
             f"{listed(differing)}: correct them, or name another column"
         )
         raise DataError(msg)
@@ -362,9 +397,15 @@ def _as_text(values: "pd.Series[Any]") -> "pd.Series[Any]":
 
 
 def _column_account(
-    name: str, role: str, parsed: Parsed | None, frame: pd.DataFrame, reason: str | None, task: Task
+    name: str,
+    role: str,
+    parsed: Parsed | None,
+    frame: pd.DataFrame,
+    reason: str | None,
+    task: Task,
+    decision: str | None,
 ) -> ColumnAccount:
-    entry: dict[str, Any] = {"name": name, "role": role, "kept": reason is None, "reason": reason}
+    entry: dict[str, Any] = {"name": name, "role": role, "kept": reason is None, "reason": reason, "personal": decision}
     if parsed is None:
         return ColumnAccount(**entry)
     entry |= {"type": parsed.type, "how": parsed.how, "missing_words": parsed.missing_words}
@@ -373,6 +414,8 @@ def _column_account(
     values = frame.get(name, parsed.values)
     known = values.dropna()
     entry |= {"missing": int(values.isna().sum()), "distinct": int(known.nunique())}
+    if decision is not None:
+        return ColumnAccount(**entry)
     if values.dtype == np.float64 and len(known):
         counts, edges = np.histogram(known, bins=HISTOGRAM_BINS)
         return ColumnAccount(
@@ -386,5 +429,9 @@ def _column_account(
     if pd.api.types.is_datetime64_any_dtype(values.dtype) and len(known):
         return ColumnAccount(**entry, min=known.min().isoformat(), max=known.max().isoformat())
     levels = known.value_counts()
-    frequent = sorted(levels.items(), key=lambda item: (-item[1], str(item[0])))[:SHOWN_LEVELS]
-    return ColumnAccount(**entry, levels=tuple((str(level), int(count)) for level, count in frequent))
+    frequent = sorted(levels.items(), key=lambda item: (-item[1], str(item[0])))
+    return ColumnAccount(
+        **entry,
+        levels=tuple((str(level), int(count)) for level, count in frequent[:SHOWN_LEVELS]),
+        spellings=same_but_spelling(str(level) for level, _ in frequent) if parsed.type == "category" else (),
+    )

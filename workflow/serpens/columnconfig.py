@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 from serpens.configtypes import Contradiction, Count, Level, Real, Section, Text, or_text
 
 ColumnType = Literal["number", "category", "time", "text", "image"]
+# What becomes of a column that is about people: left out, replaced by keyed digests, or declared and used as it is.
+Decision = Literal["drop", "hash", "keep"]
 
 
 class Column(Section):

@@ -1,7 +1,7 @@
 """What a column is: its type, inferred or declared, and its values read as that type."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from serpens.errors import DataError, listed
+from serpens.personal import masked, pseudonyms
 
 # Words that mean a missing value anywhere; pandas' own list, and a question mark.
 MISSING = frozenset({"", "NA", "N/A", "n/a", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None", "?"}) | {
@@ -73,7 +74,7 @@ class Parsed:
     missing_words: dict[str, int]
 
 
-def parse(name: str, raw: "pd.Series[Any]", spec: Mapping[str, Any]) -> Parsed:
+def parse(name: str, raw: "pd.Series[Any]", spec: Mapping[str, Any], *, private: bool = False) -> Parsed:
     """Read a column as the type it is declared to be, or that its values have.
 
     Parameters
@@ -82,6 +83,8 @@ def parse(name: str, raw: "pd.Series[Any]", spec: Mapping[str, Any]) -> Parsed:
         Values as collected: text, or typed as Parquet and simulators have them; indexed by data row from 1.
     spec
         ``type``, ``min``, ``max``, ``format``, ``missing``, each possibly absent or None.
+    private
+        Whether the values may stand in no message.
 
     Raises
     ------
@@ -94,16 +97,18 @@ def parse(name: str, raw: "pd.Series[Any]", spec: Mapping[str, Any]) -> Parsed:
     if declared is None and spec.get("format"):
         declared = "time"
     kind = _kind(name, raw)
+    shown = raw.map(lambda value: masked(str(value))) if private else raw
     if kind == "text" or spec.get("missing") or declared not in (None, kind):
-        parsed = _parse_text(name, raw if kind == "text" else _as_words(raw), declared, spec)
+        words = raw if kind == "text" else _as_words(raw)
+        parsed = _parse_text(name, words, shown if private else words, declared, spec)
     else:
         parsed = _parse_typed(raw, kind, "declared" if declared else "inferred")
     if parsed.type == "number":
         if (infinite := np.isinf(parsed.values)).any():
-            found = _rows(raw, infinite)
+            found = _rows(shown, infinite)
             msg = f"column {name!r} must be finite; {found}: repair these rows, or declare them missing"
             raise DataError(msg)
-        _check_range(name, parsed.values, spec)
+        _check_range(name, parsed.values, shown if private else parsed.values, spec)
     return parsed
 
 
@@ -147,7 +152,9 @@ def _word(value: Any) -> str:
     return number_as_text(value) if isinstance(value, int | float) else str(value).strip()
 
 
-def _parse_text(name: str, raw: "pd.Series[Any]", declared: str | None, spec: Mapping[str, Any]) -> Parsed:
+def _parse_text(
+    name: str, raw: "pd.Series[Any]", shown: "pd.Series[Any]", declared: str | None, spec: Mapping[str, Any]
+) -> Parsed:
     # values repeat: each distinct word is looked at once
     try:
         place, found = pd.factorize(raw, use_na_sentinel=False)
@@ -158,7 +165,7 @@ def _parse_text(name: str, raw: "pd.Series[Any]", declared: str | None, spec: Ma
     sentinels = set(spec.get("missing") or ())
     missing = np.array([word in MISSING or word in sentinels for word in words], dtype=bool)
     soft = np.array([word.lower() in MISSING_AMONG_VALUES for word in words], dtype=bool) & ~missing
-    reader = _Reader(name, raw, place, words, counts, missing, soft)
+    reader = _Reader(name, shown, place, words, counts, missing, soft)
     if declared in ("category", "text"):
         values, kind = reader.text(), declared
     elif declared == "number":
@@ -177,10 +184,10 @@ def _parse_text(name: str, raw: "pd.Series[Any]", declared: str | None, spec: Ma
 
 @dataclass(frozen=True)
 class _Reader:
-    """A column of text as distinct words; row i holds ``words[place[i]]``."""
+    """A column of text as distinct words; row i holds ``words[place[i]]`` and is told as ``shown[i]``."""
 
     name: str
-    raw: "pd.Series[Any]"
+    shown: "pd.Series[Any]"
     place: NDArray[np.intp]
     words: Sequence[str]
     counts: NDArray[np.int64]
@@ -248,9 +255,10 @@ class _Reader:
         known = pd.Series([word for word, gone in zip(self.words, absent, strict=True) if not gone], dtype=object)
         formats = [given] if given else self._fitting(known)
         if len(formats) > 1:
+            first = self.shown[~absent[self.place]].iloc[0]
             msg = (
                 f"column {self.name!r} holds times that can be read as {listed(map(repr, formats))}, for instance "
-                f'{known.iloc[0]!r}: say which, columns: {{{self.name}: {{type: time, format: "{formats[0]}"}}}}'
+                f'{first!r}: say which, columns: {{{self.name}: {{type: time, format: "{formats[0]}"}}}}'
             )
             raise DataError(msg)
         read = pd.to_datetime(known, format=formats[0], errors="coerce", utc=True) if formats else None
@@ -274,7 +282,27 @@ class _Reader:
         return [f for f in likely if pd.to_datetime(known, format=f, errors="coerce").notna().all()]
 
     def _examples(self, bad: NDArray[np.bool_]) -> str:
-        return _rows(self.raw, bad[self.place])
+        return _rows(self.shown, bad[self.place])
+
+
+def distinct_words(raw: "pd.Series[Any]") -> Iterator[str]:
+    """Yield what stands in a column, each word once, for as long as somebody asks."""
+    seen: set[str] = set()
+    for value in raw.dropna():
+        if isinstance(value, float) and not value.is_integer():
+            continue  # a number with a fraction is nobody's
+        word = _word(value)
+        if word not in seen:
+            seen.add(word)
+            yield word
+
+
+def hashed(raw: "pd.Series[Any]", spec: Mapping[str, Any], key: bytes) -> "pd.Series[Any]":
+    """Return a column with a pseudonym in the place of each value; what means missing stays."""
+    words = _as_words(raw)
+    missing = MISSING | set(spec.get("missing") or ())
+    known = pseudonyms({word for word in words if word is not None and word not in missing}, key)
+    return words.map(lambda word: known.get(word, word)).astype(object)
 
 
 def number_as_text(value: float) -> str:
@@ -300,12 +328,12 @@ def _rows(raw: "pd.Series[Any]", bad: Any) -> str:
     return shown if len(chosen) <= SHOWN else f"{shown}, and {len(chosen) - SHOWN} more"
 
 
-def _check_range(name: str, values: "pd.Series[Any]", spec: Mapping[str, Any]) -> None:
+def _check_range(name: str, values: "pd.Series[Any]", shown: "pd.Series[Any]", spec: Mapping[str, Any]) -> None:
     for key, outside in _ranges(values, spec):
         if outside.any():
             bound = "at least" if key == "min" else "at most"
             msg = (
-                f"column {name!r} must be {bound} {spec[key]:g}; {_rows(values, outside)}: repair these rows, or "
+                f"column {name!r} must be {bound} {spec[key]:g}; {_rows(shown, outside)}: repair these rows, or "
                 f"correct columns.{name}.{key}"
             )
             raise DataError(msg)

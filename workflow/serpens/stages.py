@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from serpens import features, io, series, splits
 from serpens.artefacts import Digest, Evaluation, ModelDescription, Schema, Series
 from serpens.features import Columns, Prepared
-from serpens.layout import Run, StudyFolder
+from serpens.layout import KEY, Run, StudyFolder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,9 +52,10 @@ def collect(settings: Settings) -> "Collected":
 
 def clean(settings: Settings, table: "pd.DataFrame") -> "Cleaned":
     """Say what every row and column is; keep what the study uses."""
-    from serpens import cleaning
+    from serpens import cleaning, secret
 
-    return cleaning.clean(table, **settings)
+    key = secret.key(KEY) if "hash" in settings["personal"].values() else b""
+    return cleaning.clean(table, **settings, key=key)
 
 
 def digest(cleaned: "Cleaned") -> Digest:
