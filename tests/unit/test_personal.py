@@ -367,10 +367,10 @@ def test_what_looks_personal_must_be_decided_on():
         clean(people(), target="y", id="email", personal={"born": "keep"})
     assert str(caught.value) == (
         "columns that look personal must be decided on before training; undecided: 'email' (e-mail address, 100% of "
-        "the values looked at, such as a***@***.org; by its values); 'doctor' (name of a person, 100% of the values looked "
-        "at, such as A***; by its values). Write into the study, for instance, personal: {email: hash, doctor: drop}; "
-        "drop leaves a column out, hash puts a keyed digest in the place of each value, keep declares that it may be "
-        "used as it is"
+        "the values looked at, such as a***@***.org; by its values); 'doctor' (name of a person, 100% of the values "
+        "looked at, such as A***; by its values). Write into the study, for instance, personal: {email: hash, doctor: "
+        "drop}; drop leaves a column out, hash puts a keyed digest in the place of each value, keep declares that it "
+        "may be used as it is"
     )
 
 

@@ -125,6 +125,92 @@ class Cleaning(Artefact):
     """Fingerprint of the key that columns were hashed with; null where none was."""
 
 
+class CollectedColumn(Entry):
+    """A column of a kept collection."""
+
+    role: str
+    type: ColumnType
+    missing: int
+    mean: float | None
+    personal: bool
+    """Whether none of its values is kept."""
+
+
+class Collection(Artefact):
+    """`collections/{entry}/collection.json`: a collection, as the next one is compared with it."""
+
+    source: str
+    """sha256 of what was collected."""
+    time: str
+    """When; ISO 8601, UTC."""
+    bytes: int
+    rows_read: int
+    rows: int
+    """Cleaned rows."""
+    named_by: str
+    """What a row is known by: `id`, `time` or `content`, and the columns that say it."""
+    key: str | None
+    """Fingerprint of the key that columns were hashed with."""
+    digests: str
+    """How rows were digested."""
+    columns: dict[str, CollectedColumn]
+    """The columns in use."""
+
+
+class Collected(Entry):
+    """A collection in the account of what changed."""
+
+    time: str
+    bytes: int
+    rows_read: int
+    rows: int
+
+
+class ColumnDrift(Entry):
+    """How far the values of a column moved; what cannot be told is null."""
+
+    name: str
+    role: str
+    type: ColumnType
+    missing_then: float
+    """Share of the rows."""
+    missing_now: float
+    mean_then: float | None
+    mean_now: float | None
+    measure: Literal["Kolmogorov-Smirnov", "total variation"] | None
+    """Of numbers and times, of categories; each is 0 for the same distribution and 1 for two that have nothing in
+    common."""
+    distance: float | None
+    by_chance: float | None
+    """What two independent samples of so many rows exceed once in a hundred times."""
+    new_levels: dict[str, int] = {}
+    """Levels that were not there, the most frequent ones, and how often they are."""
+    lost_levels: dict[str, int] = {}
+    n_new: int = 0
+    n_lost: int = 0
+
+
+class DataChanges(Artefact):
+    """`data/changes.json`: what changed since the data were last collected."""
+
+    then: Collected | None
+    """The collection before; null for the first one."""
+    now: Collected
+    added: int | None = None
+    """Rows whose name is new; null where rows cannot be followed."""
+    removed: int | None = None
+    changed: int | None = None
+    """Rows of the same name that hold something else in the columns in use."""
+    untold: str | None = None
+    """Why rows cannot be followed, or not be told to have changed."""
+    columns_added: tuple[str, ...] = ()
+    """Columns in use that were not."""
+    columns_removed: tuple[str, ...] = ()
+    columns_retyped: tuple[str, ...] = ()
+    drift: tuple[ColumnDrift, ...] = ()
+    """Of each column that was in use both times with the same type."""
+
+
 class Feature(Entry):
     """One input column, and what was learned of it on training rows."""
 
@@ -422,6 +508,8 @@ class MadeFrom(Artefact):
 MODELS: dict[str, type[Artefact]] = {
     "source": Source,
     "cleaning": Cleaning,
+    "collection": Collection,
+    "changes": DataChanges,
     "digest": Digest,
     "schema": Schema,
     "model": ModelDescription,

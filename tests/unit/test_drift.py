@@ -1,0 +1,59 @@
+"""Distances of distributions, against scipy and by hand."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from serpens.drift import (
+    kolmogorov_smirnov,
+    kolmogorov_smirnov_by_chance,
+    sketch,
+    total_variation,
+    total_variation_by_chance,
+)
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.3, 5.0])
+@pytest.mark.parametrize("decimals", [0, 3])
+def test_the_statistic_is_scipys(shift, decimals):
+    one, two = RNG.normal(size=300).round(decimals), RNG.normal(shift, 1.2, size=451).round(decimals)
+    expected = stats.ks_2samp(one, two).statistic
+    assert kolmogorov_smirnov(sketch(one, 1000), sketch(two, 1000)) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_sketch_of_many_values_is_right_to_a_step():
+    one, two = RNG.normal(size=20_000), RNG.normal(0.2, 1, size=30_000)
+    expected = stats.ks_2samp(one, two).statistic
+    short = sketch(one, 200), sketch(two, 200)
+    assert max(len(each.values) for each in short) <= 200
+    assert (short[0].n, short[1].n) == (20_000, 30_000)
+    assert kolmogorov_smirnov(*short) == pytest.approx(expected, abs=2 / 200)
+
+
+def test_missing_numbers_are_left_out():
+    assert sketch(np.array([1.0, np.nan, 1.0, 3.0]), 10).at_most.tolist() == [2, 3]
+    assert sketch(np.array([np.nan]), 10).n == 0
+
+
+def test_what_chance_does_is_the_quantile_of_the_limit():
+    expected = stats.kstwobign.isf(0.01) * np.sqrt(1 / 400 + 1 / 600)
+    assert kolmogorov_smirnov_by_chance(400, 600) == pytest.approx(expected, rel=1e-3)
+    assert kolmogorov_smirnov_by_chance(1, 1) == 1
+
+
+def test_total_variation_is_the_share_that_moved():
+    assert total_variation({"a": 8, "b": 2}, {"a": 3, "b": 2}) == pytest.approx(0.2)
+    assert total_variation({"a": 5, "b": 5}, {"c": 7}) == 1
+    assert total_variation({"a": 5, "b": 5}, {"a": 50, "b": 50}) == 0
+
+
+def test_chance_seldom_moves_more_than_its_bound():
+    bound = total_variation_by_chance(200, 300, 4)
+    found = []
+    for _ in range(400):
+        one, two = (np.bincount(RNG.integers(0, 4, n), minlength=4) for n in (200, 300))
+        found.append(total_variation(*(dict(zip("abcd", each.tolist(), strict=True)) for each in (one, two))))
+    assert np.mean(np.array(found) > bound) <= 0.01
+    assert max(found) > bound / 4
