@@ -8,6 +8,7 @@ from serpens.drift import (
     kolmogorov_smirnov,
     kolmogorov_smirnov_by_chance,
     sketch,
+    spread,
     total_variation,
     total_variation_by_chance,
 )
@@ -39,8 +40,8 @@ def test_missing_numbers_are_left_out():
 
 def test_what_chance_does_is_the_quantile_of_the_limit():
     expected = stats.kstwobign.isf(0.01) * np.sqrt(1 / 400 + 1 / 600)
-    assert kolmogorov_smirnov_by_chance(400, 600) == pytest.approx(expected, rel=1e-3)
-    assert kolmogorov_smirnov_by_chance(1, 1) == 1
+    assert kolmogorov_smirnov_by_chance(spread(400, 600)) == pytest.approx(expected, rel=1e-3)
+    assert kolmogorov_smirnov_by_chance(spread(1, 1)) == 1
 
 
 def test_total_variation_is_the_share_that_moved():
@@ -50,10 +51,29 @@ def test_total_variation_is_the_share_that_moved():
 
 
 def test_chance_seldom_moves_more_than_its_bound():
-    bound = total_variation_by_chance(200, 300, 4)
+    bound = total_variation_by_chance(spread(200, 300), 4)
     found = []
     for _ in range(400):
         one, two = (np.bincount(RNG.integers(0, 4, n), minlength=4) for n in (200, 300))
         found.append(total_variation(*(dict(zip("abcd", each.tolist(), strict=True)) for each in (one, two))))
     assert np.mean(np.array(found) > bound) <= 0.01
     assert max(found) > bound / 4
+
+
+def test_what_both_samples_hold_is_no_chance():
+    n, more, gone = 400, 100, 30
+    expected = (n - gone) * (1 / n - 1 / (n - gone + more)) ** 2 + gone / n**2 + more / (n - gone + more) ** 2
+    assert spread(n, n - gone + more, 1 - gone / n, 1 - more / (n - gone + more)) == pytest.approx(expected)
+    assert spread(n, n, 1, 1) == 0
+    assert spread(n, 2 * n) == 1 / n + 1 / (2 * n)
+
+
+def test_rows_that_are_added_to_others_move_a_column_by_chance_as_seldom_as_is_said():
+    bound = kolmogorov_smirnov_by_chance(spread(400, 500, 1, 0.8))
+    found = []
+    for _ in range(600):
+        then = RNG.normal(size=400)
+        now = np.concatenate([then, RNG.normal(size=100)])
+        found.append(kolmogorov_smirnov(sketch(then, 1000), sketch(now, 1000)))
+    # one in a hundred; the limit for many rows is a little too wide for few
+    assert 0 < np.mean(np.array(found) > bound) < 0.025

@@ -134,6 +134,8 @@ class CollectedColumn(Entry):
     mean: float | None
     personal: bool
     """Whether none of its values is kept."""
+    step: float = 0.0
+    """By how much its distribution may be wrong, because it is kept at some points alone."""
 
 
 class Collection(Artefact):
@@ -182,12 +184,17 @@ class ColumnDrift(Entry):
     common."""
     distance: float | None
     by_chance: float | None
-    """What two independent samples of so many rows exceed once in a hundred times."""
+    """What samples of one source exceed once in a hundred times, with as many rows in common as here."""
     new_levels: dict[str, int] = {}
     """Levels that were not there, the most frequent ones, and how often they are."""
     lost_levels: dict[str, int] = {}
     n_new: int = 0
     n_lost: int = 0
+
+    @property
+    def beyond_chance(self) -> bool:
+        """Whether the values moved further than chance does."""
+        return self.distance is not None and self.by_chance is not None and self.distance > self.by_chance
 
 
 class DataChanges(Artefact):

@@ -62,12 +62,31 @@ def kolmogorov_smirnov(then: Sketch, now: Sketch) -> float:
     return float(np.abs(then.share(points) - now.share(points)).max())
 
 
-def kolmogorov_smirnov_by_chance(n_then: int, n_now: int) -> float:
-    """Return the distance that two independent samples of one source exceed with probability ``ALPHA``.
+def spread(n_then: int, n_now: int, shared_then: float = 0.0, shared_now: float = 0.0) -> float:
+    """Return the variance of the difference of two shares, per variance of one row.
 
-    The limit for large samples; where both hold the same rows, chance does less.
+    What both samples hold cancels out: a row in both counts with the difference of its weights. Without any it is
+    ``1 / n_then + 1 / n_now``.
+
+    Parameters
+    ----------
+    shared_then, shared_now
+        Share of the rows of each sample that are in the other one too, with the same content.
     """
-    return min(1.0, math.sqrt(-math.log(ALPHA / 2) / 2 * (1 / n_then + 1 / n_now)))
+    n_shared = (shared_then * n_then + shared_now * n_now) / 2
+    gone, come = (1 - shared_then) / n_then, (1 - shared_now) / n_now
+    return n_shared * (1 / n_then - 1 / n_now) ** 2 + gone + come
+
+
+def kolmogorov_smirnov_by_chance(variance: float) -> float:
+    """Return the distance that samples of one source exceed with probability ``ALPHA``, in the limit of many rows.
+
+    Parameters
+    ----------
+    variance
+        What :func:`spread` returns.
+    """
+    return min(1.0, math.sqrt(-math.log(ALPHA / 2) / 2 * variance))
 
 
 def total_variation(then: Mapping[str, int], now: Mapping[str, int]) -> float:
@@ -77,10 +96,14 @@ def total_variation(then: Mapping[str, int], now: Mapping[str, int]) -> float:
     return sum(abs(then.get(level, 0) / n_then - now.get(level, 0) / n_now) for level in sorted(levels)) / 2
 
 
-def total_variation_by_chance(n_then: int, n_now: int, n_levels: int) -> float:
-    """Return a distance that two independent samples of one source exceed with probability ``ALPHA`` at most.
+def total_variation_by_chance(variance: float, n_levels: int) -> float:
+    """Return a distance that samples of one source exceed with probability ``ALPHA`` at most.
 
-    The mean of the distance is at most ``sqrt(n_levels (1/n + 1/m)) / 2``, and one row moves it by 1/n (McDiarmid).
+    The mean of the distance is at most ``sqrt(n_levels * variance) / 2``, and a row moves it by its weight (McDiarmid).
+
+    Parameters
+    ----------
+    variance
+        What :func:`spread` returns.
     """
-    spread = 1 / n_then + 1 / n_now
-    return min(1.0, math.sqrt(n_levels * spread) / 2 + math.sqrt(-math.log(ALPHA) / 2 * spread))
+    return min(1.0, math.sqrt(n_levels * variance) / 2 + math.sqrt(-math.log(ALPHA) / 2 * variance))

@@ -19,7 +19,9 @@ KEY = Path(".serpens-key")
 # What running trainings keep, below a study's results or on a scratch disk.
 CHECKPOINTS = "checkpoints"
 # Figures that every report draws, each with the table of the same stem beside it.
-FIGURES = ("distributions", "models", "predictions", "errors", "learning", "cost")
+FIGURES = ("rows", "distributions", "models", "predictions", "errors", "learning", "cost")
+# All tables of a report; some are too long to be drawn.
+TABLES = (*FIGURES, "columns", "drift")
 
 
 def refusal(record: str) -> Path:

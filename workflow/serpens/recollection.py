@@ -35,14 +35,21 @@ SHOWN_LEVELS = 12
 NamedBy = Literal["id", "time", "content"]
 
 
-def keep(folder: StudyFolder, named_by: NamedBy) -> DataChanges:
+def named_by(study: Mapping[str, Any]) -> NamedBy:
+    """Return what a row of a study is known by, from one collection or evaluation to the next."""
+    if study["id"] is not None:
+        return "id"
+    return "time" if study["horizon"] else "content"
+
+
+def keep(folder: StudyFolder, by: NamedBy) -> DataChanges:
     """Keep the present collection of a study, and return what changed since the one before.
 
     A collection that is kept already is kept anew: its rows may have been cleaned otherwise.
 
     Parameters
     ----------
-    named_by
+    by
         What a row is known by.
 
     Raises
@@ -54,7 +61,7 @@ def keep(folder: StudyFolder, named_by: NamedBy) -> DataChanges:
     for left_over in home.glob(".*.part"):
         shutil.rmtree(left_over)
     kept = sorted((path for path in home.glob("*") if path.name.isdecimal()), key=lambda path: int(path.name))
-    now = _described(folder, named_by)
+    now = _described(folder, by)
     number = int(kept[-1].name) if kept else 0
     if not kept or _read(kept[-1]).source != now.source:
         number += 1
@@ -84,9 +91,11 @@ def changes(before: Path | None, entry: Path) -> DataChanges:
     same = [name for name in shared if then.columns[name].type == now.columns[name].type]
     untold = _why_not_followed(then, now)
     added = removed = changed = None
+    n_shared = 0
     if untold is None:
         streams = (io.read_stream(each / "rows.parquet") for each in (before, entry))
         added, removed, changed = rowdigests.compare(*streams)
+        n_shared = now.rows - added - changed
         if now.named_by.startswith("content"):
             changed, untold = (
                 None,
@@ -105,7 +114,7 @@ def changes(before: Path | None, entry: Path) -> DataChanges:
         columns_added=tuple(name for name in now.columns if name not in then.columns),
         columns_removed=tuple(name for name in then.columns if name not in now.columns),
         columns_retyped=tuple(name for name in shared if name not in same),
-        drift=tuple(_drift(name, then, now, old, new) for name in same),
+        drift=tuple(_drift(name, then, now, old, new, n_shared) for name in same),
     )
 
 
@@ -141,7 +150,7 @@ def _read(entry: Path) -> Collection:
 # --- what is kept -----------------------------------------------------------------------------------------------------
 
 
-def _described(folder: StudyFolder, named_by: NamedBy) -> Collection:
+def _described(folder: StudyFolder, by: NamedBy) -> Collection:
     source = Source.read(folder.root / "data/source.json")
     cleaning = Cleaning.read(folder.root / "data/cleaning.json")
     digest = Digest.read(folder.root / "data/digest.json")
@@ -150,7 +159,7 @@ def _described(folder: StudyFolder, named_by: NamedBy) -> Collection:
         f"{column.name} {column.type}"
         for column in cleaning.columns
         # a row's content is that of all columns that were read, also of those that then told nothing
-        if (column.type is not None if named_by == "content" else column.role == named_by)
+        if (column.type is not None if by == "content" else column.role == by)
     ]
     return Collection(
         source=hashlib.sha256(" ".join(parts).encode()).hexdigest(),
@@ -158,7 +167,7 @@ def _described(folder: StudyFolder, named_by: NamedBy) -> Collection:
         bytes=source.bytes + (source.cohort.bytes if source.cohort else 0),
         rows_read=cleaning.rows.read,
         rows=cleaning.rows.kept,
-        named_by=f"{named_by}: {', '.join(sorted(naming))}",
+        named_by=f"{by}: {', '.join(sorted(naming))}",
         key=cleaning.key,
         digests=rowdigests.scheme(),
         columns={
@@ -191,9 +200,13 @@ def _write(entry: Path, described: Collection, table: Path) -> None:
 
     ordered = rowdigests.sort(pieces(), described.rows, scratch)
     io.write_stream(entry / "rows.parquet", ordered)
-    io.write_table(entry / "values.parquet", counted.table())
+    values, steps = counted.table()
+    io.write_table(entry / "values.parquet", values)
     shutil.rmtree(scratch)
-    described.write(entry / "collection.json")
+    columns = {
+        name: column.model_copy(update={"step": steps.get(name, 0.0)}) for name, column in described.columns.items()
+    }
+    described.model_copy(update={"columns": columns}).write(entry / "collection.json")
 
 
 class _Counted:
@@ -219,9 +232,12 @@ class _Counted:
         for name, numbers in self._numbers.items():
             numbers.append(_as_numbers(chosen[name]))
 
-    def table(self) -> pd.DataFrame:
-        """Return a row for each level with its count, and for each point with how many numbers are at most so large."""
-        parts = []
+    def table(self) -> tuple[pd.DataFrame, dict[str, float]]:
+        """Return the distributions, and of each column of numbers by how much it may be wrong.
+
+        There is a row for each level with its count, and for each point with how many numbers are at most so large.
+        """
+        parts, steps = [], {}
         for name in self._types:
             if name in self._levels:
                 levels = self._levels[name]
@@ -229,13 +245,15 @@ class _Counted:
                 kept = sorted(levels.items()) if len(levels) <= MOST_LEVELS else []
                 part: dict[str, Any] = {"level": [level for level, _ in kept], "count": [n for _, n in kept]}
             else:
-                own = drift.sketch(np.concatenate([*self._numbers[name], np.empty(0)]), self._points)
+                numbers = np.concatenate([*self._numbers[name], np.empty(0)])
+                own = drift.sketch(numbers, self._points)
+                steps[name] = 1 / self._points if len(own.values) < len(np.unique(numbers[~np.isnan(numbers)])) else 0.0
                 part = {"value": own.values, "count": own.at_most}
             frame = pd.DataFrame(part).assign(column=name)
             parts.append(frame.reindex(columns=["column", "level", "value", "count"]))
         empty = pd.DataFrame({"column": [], "level": [], "value": [], "count": []})
         whole = pd.concat([part for part in parts if len(part)] or [empty], ignore_index=True)
-        return whole.astype({"column": object, "level": object, "value": np.float64, "count": np.int64})
+        return whole.astype({"column": object, "level": object, "value": np.float64, "count": np.int64}), steps
 
 
 def _as_numbers(values: "pd.Series[Any]") -> NDArray[np.float64]:
@@ -267,8 +285,9 @@ class _Values:
         return Sketch(own["value"].to_numpy(), own["count"].to_numpy())
 
 
-def _drift(name: str, then: Collection, now: Collection, old: _Values, new: _Values) -> ColumnDrift:
+def _drift(name: str, then: Collection, now: Collection, old: _Values, new: _Values, n_shared: int) -> ColumnDrift:
     before, after = then.columns[name], now.columns[name]
+    shared = (n_shared / max(1, then.rows), n_shared / max(1, now.rows))
     found: dict[str, Any] = {"measure": None, "distance": None, "by_chance": None}
     if after.type == "category":
         levels_then, levels_now = old.levels(name), new.levels(name)
@@ -278,7 +297,8 @@ def _drift(name: str, then: Collection, now: Collection, old: _Values, new: _Val
                 "measure": "total variation",
                 "distance": drift.total_variation(levels_then, levels_now),
                 "by_chance": drift.total_variation_by_chance(
-                    sum(levels_then.values()), sum(levels_now.values()), len({*levels_then, *levels_now})
+                    drift.spread(sum(levels_then.values()), sum(levels_now.values()), *shared),
+                    len({*levels_then, *levels_now}),
                 ),
                 "new_levels": dict(gained[:SHOWN_LEVELS]),
                 "lost_levels": dict(lost[:SHOWN_LEVELS]),
@@ -291,7 +311,12 @@ def _drift(name: str, then: Collection, now: Collection, old: _Values, new: _Val
             found = {
                 "measure": "Kolmogorov-Smirnov",
                 "distance": drift.kolmogorov_smirnov(sketch_then, sketch_now),
-                "by_chance": drift.kolmogorov_smirnov_by_chance(sketch_then.n, sketch_now.n),
+                "by_chance": min(
+                    1.0,
+                    drift.kolmogorov_smirnov_by_chance(drift.spread(sketch_then.n, sketch_now.n, *shared))
+                    + before.step
+                    + after.step,
+                ),
             }
     return ColumnDrift(
         name=name,

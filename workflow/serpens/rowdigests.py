@@ -123,9 +123,11 @@ def compare(then: Stream, now: Stream) -> tuple[int, int, int]:
 
 
 def _pairs(stream: Stream) -> Iterator[Pairs]:
-    for batch in stream.batches():
+    pieces = (
+        batch.slice(start, SORTED_ROWS) for batch in stream.batches() for start in range(0, len(batch), SORTED_ROWS)
+    )
+    for batch in pieces:
         pairs = np.empty(len(batch), dtype=PAIR)
         for name in ("name", "content"):
             pairs[name] = batch.column(name).to_numpy()
-        if len(pairs):
-            yield pairs
+        yield pairs
