@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from serpens import accounts, plotting
+from serpens import accounts, pages, plotting
 from serpens.artefacts import (
     Cleaning,
     Collected,
@@ -17,6 +17,7 @@ from serpens.artefacts import (
     Target,
 )
 from serpens.cleaning import clean
+from serpens.report import SHOWN_COLUMNS, SHOWN_DRIFT
 
 PARTS = [{"train": 60, "validation": 15, "calibration": 0, "test": 20}]
 
@@ -111,6 +112,17 @@ def test_a_column_is_a_row_of_plain_values():
     assert rows["k"]["levels"] is None
 
 
+def test_rows_that_are_called_by_a_persons_id_are_numbered():
+    predicted = pd.DataFrame({"model": ["a", "a", "b", "b"], "row": ["x@b.org", "y@b.org", "x@b.org", "y@b.org"]})
+    for decision, expected in (
+        ("keep", [0, 1, 0, 1]),
+        ("hash", predicted["row"].tolist()),
+        (None, predicted["row"].tolist()),
+    ):
+        told = cleaning([account("mail", role="id", personal=decision)])
+        assert accounts.unnamed(predicted, told)["row"].tolist() == expected
+
+
 def drift(name, distance, by_chance, **more):
     usual = {"role": "feature", "type": "number", "missing_then": 0.0, "missing_now": 0.0}
     means = {"mean_then": None, "mean_now": None, "measure": None}
@@ -130,3 +142,41 @@ def test_what_moved_furthest_beyond_chance_comes_first():
     assert table["new_levels"].tolist() == ["u (3), v (1), and 2 more", None, None, None]
     assert [each.beyond_chance for each in moved] == [False, False, True, False]
     assert list(accounts.drift(DataChanges(then=None, now=now)).columns) == list(accounts.DRIFT)
+
+
+def page(told, schema_, changes):
+    """Return the section of a report that shows the account."""
+    return pages.render(
+        "account.html",
+        cleaning=told,
+        columns=accounts.columns(told, schema_).head(SHOWN_COLUMNS).to_dict("records"),
+        collected=changes,
+        drift=accounts.drift(changes).head(SHOWN_DRIFT).to_dict("records"),
+        moved=[each.name for each in changes.drift if each.beyond_chance],
+        spelled=[],
+    )
+
+
+def test_thousands_of_columns_make_no_heavy_page():
+    names = [f"gene_{k}" for k in range(3000)]
+    told = cleaning(
+        [account(name, type="number", missing=7, distinct=90, min=0.0, max=1.5, mean=0.5) for name in names]
+    )
+    now = Collected(time="2026-11-25T00:00:00", bytes=1, rows_read=100, rows=95)
+    moved = tuple(drift(name, 0.5, 0.1, type="category", new_levels={"u": 3}, n_new=1) for name in names)
+    changes = DataChanges(then=now, now=now, drift=moved, columns_added=tuple(names), columns_removed=tuple(names))
+    html = page(told, schema(*(Feature(name=name, type="number") for name in names)), changes)
+    assert len(html) < 200_000
+    assert "The first 200; all 3,000 stand in <code>tables/columns.csv</code>." in html
+    assert "The 40 that moved most beyond chance; all 3000 stand in <code>tables/drift.csv</code>." in html
+    assert "gene_199<" in html
+    assert "gene_200<" not in html
+
+
+def test_names_and_levels_are_text():
+    told = cleaning([account("<b>", levels=(("<script>", 1),), spellings=(("<i>", "<I>"),), done=("<u>",))])
+    now = Collected(time="2026-11-25T00:00:00", bytes=1, rows_read=100, rows=95)
+    changes = DataChanges(then=now, now=now, drift=(drift("<b>", 0.5, 0.1, new_levels={"<script>": 1}, n_new=1),))
+    html = page(told, schema(Feature(name="<b>", type="category")), changes)
+    assert not [tag for tag in ("<b>", "<script>", "<u>", "<i>") if tag in html]
+    assert html.count("&lt;script&gt;") == 2

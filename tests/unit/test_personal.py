@@ -433,3 +433,14 @@ def test_a_typed_column_is_hashed_as_its_text():
     said = {"email": "drop", "doctor": "drop", "born": "drop", "code": "hash"}
     result = clean(table, target="y", id="code", personal=said, key=KEY)
     assert pseudonyms(["1000000"], KEY)["1000000"] in set(result.frame["row"])
+
+
+def test_numbers_with_a_fraction_are_enough_to_stop_looking():
+    guard = Guard()
+    guard.look("x", pa.array(np.random.default_rng(0).normal(size=5000) * 1e9))
+    assert len(guard.words["x"]) == personal.MOST_WORDS
+    assert guard.findings() == ()
+    table = people().assign(z=[float("inf"), *np.random.default_rng(0).normal(size=59)])
+    said = {"email": "drop", "doctor": "drop", "born": "drop"}
+    with pytest.raises(DataError, match="column 'z' must be finite; row 1 is inf: repair these rows"):
+        clean(table, target="y", personal=said)

@@ -135,6 +135,13 @@ def _done(column: ColumnAccount, learned: Feature | None, *, selects: bool) -> l
     return done
 
 
+def unnamed(predicted: pd.DataFrame, cleaning: Cleaning) -> pd.DataFrame:
+    """Return predictions whose rows are numbers where what they are called is about people."""
+    if any(column.role == "id" and column.personal == "keep" for column in cleaning.columns):
+        return predicted.assign(row=pd.factorize(predicted["row"])[0])
+    return predicted
+
+
 def drift(changes: DataChanges) -> pd.DataFrame:
     """Return a row for each column that can be compared, those first that moved furthest beyond what chance does."""
     table = [

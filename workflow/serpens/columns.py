@@ -289,9 +289,7 @@ def distinct_words(raw: "pd.Series[Any]") -> Iterator[str]:
     """Yield what stands in a column, each word once, for as long as somebody asks."""
     seen: set[str] = set()
     for value in raw.dropna():
-        if isinstance(value, float) and not value.is_integer():
-            continue  # a number with a fraction is nobody's
-        word = _word(value)
+        word = _word(value) if value not in (np.inf, -np.inf) else ""
         if word not in seen:
             seen.add(word)
             yield word

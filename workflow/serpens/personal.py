@@ -6,6 +6,7 @@ Nothing here reads or writes files, and no value leaves: of a column a kind, a s
 import hashlib
 import hmac
 import ipaddress
+import math
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -129,7 +130,7 @@ class Guard:
 
 
 def _words(values: Any) -> Iterable[str]:
-    """Yield the distinct words of an Arrow array, a few at a time: most columns have enough of them early."""
+    """Yield the distinct words of an Arrow array, a few at a time."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -139,9 +140,9 @@ def _words(values: Any) -> Iterable[str]:
     for start in range(0, len(values), AT_ONCE):
         for value in pc.unique(values.slice(start, AT_ONCE)).to_pylist():
             if isinstance(value, float):
-                # a number with a fraction, an infinity or NaN is nobody's
-                if value.is_integer():
-                    yield str(int(value))
+                # numbers with a fraction are nobody's, and count: most columns have enough of them early
+                if math.isfinite(value):
+                    yield str(int(value)) if value.is_integer() else repr(value)
             elif value is not None and not isinstance(value, bytes):
                 yield str(value)
 

@@ -105,10 +105,7 @@ def _tables(
     shown = [evaluation.verdict.best_model, evaluation.verdict.best_baseline]
     # the error by horizon is read against every model, persistence and seasonal naive among them
     judged = list(evaluation.models) if evaluation.task == "forecasting" else shown
-    predicted = _predicted(folder, runs, judged)
-    if any(column.role == "id" and column.personal == "keep" for column in cleaning.columns):
-        # what a row is called is a person's: it is told apart, and not told
-        predicted["row"] = pd.factorize(predicted["row"])[0]
+    predicted = accounts.unnamed(_predicted(folder, runs, judged), cleaning)
     histories = [
         io.read_table(folder.model(run, "history.parquet")).assign(model=run.model, split=run.split, repeat=run.repeat)
         for run in runs
