@@ -77,3 +77,8 @@ def test_rows_that_are_added_to_others_move_a_column_by_chance_as_seldom_as_is_s
         found.append(kolmogorov_smirnov(sketch(then, 1000), sketch(now, 1000)))
     # one in a hundred; the limit for many rows is a little too wide for few
     assert 0 < np.mean(np.array(found) > bound) < 0.025
+
+
+def test_a_share_counts_the_value_itself():
+    shares = sketch(np.array([1.0, 1.0, 3.0]), 10).share(np.array([0.5, 1.0, 2.0, 3.0]))
+    np.testing.assert_allclose(shares, [0, 2 / 3, 2 / 3, 1])

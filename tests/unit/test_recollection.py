@@ -10,6 +10,7 @@ from scipy import stats
 from serpens import io, recollection, rowdigests, streams
 from serpens.artefacts import DataChanges, Source
 from serpens.cleaning import clean
+from serpens.drift import kolmogorov_smirnov_by_chance, spread
 from serpens.errors import DataError
 from serpens.layout import StudyFolder
 from serpens.stages import digest
@@ -80,6 +81,8 @@ def test_rows_are_followed_by_their_id(collected):
     collected(table(), name="one", time="2026-11-01T00:00:00+00:00")
     found = collected(edited(), name="two")
     assert counts(found) == (10, 1, 2)
+    chance = kolmogorov_smirnov_by_chance(spread(200, 209, 197 / 200, 197 / 209))
+    assert drift_of(found, "x").by_chance == pytest.approx(chance)
     assert (found.then.rows, found.now.rows, found.then.time) == (200, 209, "2026-11-01T00:00:00+00:00")
     assert found.untold is None
 
