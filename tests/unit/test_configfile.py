@@ -11,7 +11,7 @@ from serpens.errors import ConfigurationError
 GOOD = {"question": "Why?", "data": "my.csv", "target": "y"}
 STUDY_KEYS = (
     "question, data, read, target, task, positive_class, test_on, id, split, columns, features, drop, "
-    "clean, select, time, horizon, "
+    "clean, select, personal, time, horizon, "
     "history, season, image, models, baselines, metric, meaningful_difference, weight, repeats, "
     "seed, training, "
     "resources"
@@ -147,6 +147,10 @@ WRONG = {
         "select.fdr: a variance has no test and so no fdr: give keep, or by: univariate"
     ),
     "select: {by: univariate, keep: 3, fdr: 0.05}": "select.fdr: selection has one limit: give keep or fdr, not both",
+    "personal: {mail: drop}": f"personal.mail: 'mail' is no column of my.csv; {COLUMNS}",
+    "personal: {age: hide}": "personal.age: unknown value 'hide'; allowed: drop, hash, keep",
+    "personal: {y: drop}": "personal: would drop the target column 'y'; it must be keep",
+    "personal: {y: hash}": "personal: would hash the target column 'y', whose values are needed; it must be keep",
     "columns: {agee: number}": (f"columns.agee: 'agee' is no column of my.csv; did you mean 'age'? {COLUMNS}"),
     "positive_class: no": (
         "positive_class: must be text, found false; YAML reads yes, no, on and off as true and false; "
@@ -206,6 +210,12 @@ TWO_WRONG_TOGETHER = {
     ),
     ("task: classification", "horizon: 3"): (
         "7: studies.s.horizon: is for forecasting, and the task is classification"
+    ),
+    ("personal: {age: hash}", "columns: {age: number}"): (
+        "6: studies.s.personal: hashes 'age', and digests are a category; the column's type is number"
+    ),
+    ("personal: {age: drop}", "id: age"): (
+        "6: studies.s.personal: would drop the id column 'age'; it must be hash or keep"
     ),
     ("task: forecasting", "time: date"): "6: studies.s.task: forecasting needs horizon",
     ("task: forecasting", "horizon: 3"): "6: studies.s.task: forecasting needs time",

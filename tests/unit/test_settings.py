@@ -83,6 +83,7 @@ KEYS = {
     "clean.impute": (BASE, "mean", FROM_SPLIT),
     "clean.indicator": (BASE, False, FROM_SPLIT),
     "select": (BASE, {"by": "variance", "keep": 10}, FROM_SPLIT),
+    "personal": (BASE, {"x": "keep"}, FROM_CLEAN),
     "time": (SERIES, "u", "clean split evaluate report"),
     "horizon": (SERIES, 5, "clean split report"),
     "history": (SERIES, 9, FROM_SPLIT),

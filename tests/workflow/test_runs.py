@@ -49,9 +49,9 @@ def test_everything_that_the_design_names_is_there(ran):
     expected = {"study.json", "report.html", "evaluation.json", "scores.csv", "crate/ro-crate-metadata.json"}
     kept = ("evaluation.json", "record.json", "study.json", "made_from.json", "rows.parquet", "predictions.parquet")
     expected |= {f"history/001/{name}" for name in kept}
-    expected |= {
-        f"data/{name}" for name in ("raw.parquet", "source.json", "clean.parquet", "cleaning.json", "digest.json")
-    }
+    data = ("raw.parquet", "source.json", "clean.parquet", "cleaning.json", "digest.json", "changes.json")
+    expected |= {f"data/{name}" for name in data}
+    expected |= {f"collections/001/{name}" for name in ("collection.json", "rows.parquet", "values.parquet")}
     parts = ("train.parquet", "validation.parquet", "calibration.parquet", "test.parquet", "schema.json")
     parts += ("train.safetensors", "validation.safetensors")
     expected |= {f"data/split-{k}/{name}" for k in (0, 1) for name in parts}
@@ -63,9 +63,8 @@ def test_everything_that_the_design_names_is_there(ran):
     missing = [name for name in sorted(expected) if not (study / name).is_file()]
     assert not missing
     assert (ran.folder / "results/index.html").is_file()
-    assert {path.stem for path in (study / "figures").glob("*.svg")} == {
-        path.stem for path in (study / "tables").glob("*.csv")
-    }
+    drawn = {path.stem for path in (study / "figures").glob("*.svg")}
+    assert {path.stem for path in (study / "tables").glob("*.csv")} == drawn | {"columns", "drift"}
 
 
 def test_a_second_run_makes_nothing(ran):
@@ -209,6 +208,8 @@ def test_every_json_artefact_fits_its_schema(ran):
         "study": ["study.json"],
         "record": [str(path.relative_to(study)) for path in study.glob("records/**/*.json")],
         "made_from": ["history/001/made_from.json"],
+        "changes": ["data/changes.json"],
+        "collection": ["collections/001/collection.json"],
     }
     kinds["evaluation"].append("history/001/evaluation.json")
     kinds["study"].append("history/001/study.json")

@@ -14,7 +14,7 @@ from serpens import environment, planning, sizing, slurm
 from serpens.codedigest import Reader
 from serpens.contents import remembered
 from serpens.jobs import Job, Jobs
-from serpens.layout import CODE_CACHE, FIGURES, REFUSED, SLURM_RUN, refusal
+from serpens.layout import CODE_CACHE, FIGURES, REFUSED, SLURM_RUN, TABLES, refusal
 from serpens.locks import holder
 from serpens.plan import Plan
 from serpens.settings import as_json

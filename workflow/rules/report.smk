@@ -1,7 +1,8 @@
 """Report: what a person reads, one file per study and an index over all.
 
 Needs   everything that a study made
-Makes   report.html, study.json, figures/, tables/, crate/, an entry in history/; index.html and scores.csv over all studies
+Makes   report.html, study.json, data/changes.json, figures/, tables/, crate/, an entry in history/ and one in
+        collections/; index.html and scores.csv over all studies
 """
 
 
@@ -17,6 +18,7 @@ rule report:
                 source=of_study("data/source.json"),
                 schema=of_study("data/split-0/schema.json"),
                 table=of_study("data/clean.parquet"),
+                parts=per_split("data/split-{split}/{part}.parquet"),
                 histories=per_run(f"models/{RUN}/history.parquet"),
                 descriptions=per_run(f"models/{RUN}/model.json"),
                 collected=of_study("records/collect.json"),
@@ -39,7 +41,8 @@ rule report:
             )
             for name in FIGURES
         ],
-        tables=expand(of_study("tables/{name}.csv"), name=FIGURES, allow_missing=True),
+        tables=expand(of_study("tables/{name}.csv"), name=TABLES, allow_missing=True),
+        changes=of_study("data/changes.json"),
         crate=of_study("crate/ro-crate-metadata.json"),
         workflow=of_study("crate/Snakefile"),
         record=of_study("records/report.json"),

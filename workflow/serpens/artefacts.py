@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from serpens import io
-from serpens.columnconfig import Outliers
+from serpens.columnconfig import Decision, Outliers
 from serpens.config import ColumnType, Resources, Study, Task
 
 
@@ -63,7 +63,7 @@ class RowAccount(Entry):
     inserted: int
     """Rows without values, where a series had a gap."""
     dropped: dict[str, int]
-    """Rows by the reason why they were dropped."""
+    """Rows by the reason why they were dropped, in the order in which the reasons were looked at."""
     duplicates: int
     """Kept rows that repeat another one exactly; they are on its side of every split."""
 
@@ -97,6 +97,25 @@ class ColumnAccount(Entry):
     histogram: Histogram | None = None
     levels: tuple[tuple[str, int], ...] | None = None
     """The most frequent levels of a category, and how often they occur."""
+    spellings: tuple[tuple[str, ...], ...] = ()
+    """Levels that differ in capitals, accents or spaces alone, and may be one; reported, not changed."""
+    done: tuple[str, ...] = ()
+    """What was done to its values, in words, such as `3 values clipped to 0 to 120`."""
+    personal: Decision | None = None
+    """What the study says of a column about people; of one that is kept no value is told."""
+
+
+class PersonalFinding(Entry):
+    """A column that looks personal; see :mod:`serpens.personal`."""
+
+    column: str
+    kind: str
+    share: float
+    """Of the distinct values that were looked at."""
+    example: str
+    """Masked."""
+    how: Literal["values", "name and values"]
+    decision: Decision
 
 
 class Cleaning(Artefact):
@@ -104,6 +123,103 @@ class Cleaning(Artefact):
 
     rows: RowAccount
     columns: tuple[ColumnAccount, ...]
+    personal: tuple[PersonalFinding, ...] = ()
+    """Columns that look personal, and what the study decided."""
+    key: str | None = None
+    """Fingerprint of the key that columns were hashed with; null where none was."""
+
+
+class CollectedColumn(Entry):
+    """A column of a kept collection."""
+
+    role: str
+    type: ColumnType
+    missing: int
+    mean: float | None
+    personal: bool
+    """Whether none of its values is kept."""
+    step: float = 0.0
+    """By how much its distribution may be wrong, because it is kept at some points alone."""
+
+
+class Collection(Artefact):
+    """`collections/{entry}/collection.json`: a collection, as the next one is compared with it."""
+
+    source: str
+    """sha256 of what was collected."""
+    time: str
+    """When; ISO 8601, UTC."""
+    bytes: int
+    rows_read: int
+    rows: int
+    """Cleaned rows."""
+    named_by: str
+    """What a row is known by: `id`, `time` or `content`, and the columns that say it."""
+    key: str | None
+    """Fingerprint of the key that columns were hashed with."""
+    digests: str
+    """How rows were digested."""
+    columns: dict[str, CollectedColumn]
+    """The columns in use."""
+
+
+class Collected(Entry):
+    """A collection in the account of what changed."""
+
+    time: str
+    bytes: int
+    rows_read: int
+    rows: int
+
+
+class ColumnDrift(Entry):
+    """How far the values of a column moved; what cannot be told is null."""
+
+    name: str
+    role: str
+    type: ColumnType
+    missing_then: float
+    """Share of the rows."""
+    missing_now: float
+    mean_then: float | None
+    mean_now: float | None
+    measure: Literal["Kolmogorov-Smirnov", "total variation"] | None
+    """Of numbers and times, of categories; each is 0 for the same distribution and 1 for two that have nothing in
+    common."""
+    distance: float | None
+    by_chance: float | None
+    """What samples of one source exceed once in a hundred times, with as many rows in common as here."""
+    new_levels: dict[str, int] = {}
+    """Levels that were not there, the most frequent ones, and how often they are."""
+    lost_levels: dict[str, int] = {}
+    n_new: int = 0
+    n_lost: int = 0
+
+    @property
+    def beyond_chance(self) -> bool:
+        """Whether the values moved further than chance does."""
+        return self.distance is not None and self.by_chance is not None and self.distance > self.by_chance
+
+
+class DataChanges(Artefact):
+    """`data/changes.json`: what changed since the data were last collected."""
+
+    then: Collected | None
+    """The collection before; null for the first one."""
+    now: Collected
+    added: int | None = None
+    """Rows whose name is new; null where rows cannot be followed."""
+    removed: int | None = None
+    changed: int | None = None
+    """Rows of the same name that hold something else in the columns in use."""
+    untold: str | None = None
+    """Why rows cannot be followed, or not be told to have changed."""
+    columns_added: tuple[str, ...] = ()
+    """Columns in use that were not."""
+    columns_removed: tuple[str, ...] = ()
+    columns_retyped: tuple[str, ...] = ()
+    drift: tuple[ColumnDrift, ...] = ()
+    """Of each column that was in use both times with the same type."""
 
 
 class Treated(Entry):
@@ -455,6 +571,8 @@ class MadeFrom(Artefact):
 MODELS: dict[str, type[Written]] = {
     "source": Source,
     "cleaning": Cleaning,
+    "collection": Collection,
+    "changes": DataChanges,
     "digest": Digest,
     "schema": Schema,
     "model": ModelDescription,

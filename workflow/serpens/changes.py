@@ -7,7 +7,7 @@ evaluations tested with the same truth, resampled as the claim asks, and paired.
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,13 +17,12 @@ from serpens import evaluation, metrics
 from serpens.artefacts import Estimate, Verdict
 from serpens.history import Entry
 from serpens.pieces import Columns
+from serpens.recollection import NamedBy, named_by
 
 Named = Mapping[str, Any]
 
 # Inferred from the data, and told as a change of the data.
 OF_DATA = ("column_types", "classes")
-# What a row is known by from one evaluation to the next.
-NamedBy = Literal["id", "time", "content"]
 
 
 @dataclass(frozen=True)
@@ -182,12 +181,6 @@ def _types(study: Named) -> dict[str, str]:
     return dict(study["column_types"]) | classes
 
 
-def _named_by(study: Named) -> NamedBy:
-    if study["id"] is not None:
-        return "id"
-    return "time" if study["horizon"] else "content"
-
-
 def _rows(previous: Entry, current: Entry, *, columns_differ: bool) -> RowChanges:
     then, now = (dict(zip(e.rows["row"], e.rows["content"], strict=True)) for e in (previous, current))
     common = then.keys() & now.keys()
@@ -198,8 +191,8 @@ def _rows(previous: Entry, current: Entry, *, columns_differ: bool) -> RowChange
         removed=len(then.keys() - common),
         # what a row holds is known over the columns in use: with other columns every row would seem altered
         altered=None if columns_differ and common else sum(then[name] != now[name] for name in common),
-        named_by=_named_by(current.study),
-        followed=_named_by(previous.study) == _named_by(current.study)
+        named_by=named_by(current.study),
+        followed=named_by(previous.study) == named_by(current.study)
         and all(previous.study[key] == current.study[key] for key in ("id", "time")),
     )
 

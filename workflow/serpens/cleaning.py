@@ -26,6 +26,7 @@ from serpens.describing import Description, digest_of
 from serpens.errors import DataError, listed
 from serpens.identity import as_text
 from serpens.ordering import Dealt
+from serpens.personal import fingerprint, masked
 from serpens.rawtable import ROW, RawTable, bad_weight
 from serpens.shards import Shards
 from serpens.streams import Stream, ahead, regrouped
@@ -78,6 +79,8 @@ def clean(
     drop: Sequence[str] = (),
     image_columns: Sequence[str] | None = None,
     positive_class: str | None = None,
+    personal: Mapping[str, str] | None = None,
+    key: bytes = b"",
     horizon: int | None = None,
     threads: int = 1,
     shards: Shards | None = None,
@@ -94,6 +97,8 @@ def clean(
         Columns with a role of their own; none of them is ever a feature.
     features, drop, image_columns
         Patterns such as ``gene_*``: which columns may be used, which not, which are pixels.
+    personal, key
+        What becomes of each column that is about people (drop, hash, keep), and the key that they are hashed with.
     horizon
         Given for a forecast, which uses other columns only when ``features`` names them.
     shards
@@ -116,6 +121,8 @@ def clean(
         features=features,
         drop=drop,
         image_columns=image_columns,
+        personal=personal,
+        key=key,
         horizon=horizon,
     )
     roles = table.roles
@@ -144,6 +151,8 @@ def raw_table(
     features: Sequence[str] | None = None,
     drop: Sequence[str] = (),
     image_columns: Sequence[str] | None = None,
+    personal: Mapping[str, str] | None = None,
+    key: bytes = b"",
     horizon: int | None = None,
     **_: Any,
 ) -> RawTable:
@@ -155,6 +164,8 @@ def raw_table(
         features=features,
         drop=drop,
         image_columns=image_columns,
+        personal=personal,
+        key=key,
         horizon=horizon,
     )
 
@@ -334,7 +345,13 @@ class _Finish:
             dropped=dropped,
             duplicates=self.duplicates,
         )
-        result.account = Cleaning(rows=rows, columns=tuple(entries))
+        hashed = "hash" in self.table.personal.values()
+        result.account = Cleaning(
+            rows=rows,
+            columns=tuple(entries),
+            personal=self.table.findings,
+            key=fingerprint(self.table.key) if hashed else None,
+        )
         columns = {entry.name: {"role": entry.role, "type": str(entry.type)} for entry in entries if entry.kept}
         known = {"task": self.task, "classes": list(result.classes), "columns": columns}
         digest.update(json.dumps(known, sort_keys=True).encode())
@@ -342,7 +359,9 @@ class _Finish:
 
     def _entry(self, name: str, role: Any, description: Description | None) -> ColumnAccount:
         reason = self.reasons.get(name)
+        decision = self.table.personal.get(name)
         entry: dict[str, Any] = {"name": name, "role": role, "kept": reason is None, "reason": reason}
+        entry["personal"] = decision
         if name not in self.table.readings:
             return ColumnAccount(**entry)
         how = self.table.readings[name]
@@ -351,7 +370,10 @@ class _Finish:
             entry["type"] = "category"
         if description is None:  # an id: every row has one of its own
             return ColumnAccount(**entry, missing=0, distinct=self.kept)
-        return ColumnAccount(**entry, **description.entry())
+        told = description.entry()
+        if decision is not None:  # no value of it is told
+            told = {key: told[key] for key in ("missing", "distinct")}
+        return ColumnAccount(**entry, **told)
 
     def _named(self) -> Iterator[pa.Table]:
         """Yield the rows in canonical order, each with its name."""
@@ -397,7 +419,7 @@ class _Finish:
             if name not in (PLACE, key):
                 differs |= same & ~_same_as_before(table.column(name))
         if differs.any():
-            raise _disagreement(table, key, int(differs.argmax()), must)
+            raise _disagreement(table, key, int(differs.argmax()), must, private=key in self.table.personal)
         self.dropped[reason] = self.dropped.get(reason, 0) + int(same.sum())
         return table.filter(pa.array(~same))
 
@@ -439,7 +461,7 @@ def _repeats(content: pa.ChunkedArray) -> Any:
     return place - np.maximum.accumulate(np.where(same, 0, place))
 
 
-def _disagreement(table: pa.Table, key: str, at: int, must: str) -> DataError:
+def _disagreement(table: pa.Table, key: str, at: int, must: str, *, private: bool) -> DataError:
     """Return the error that names the rows of one key that differ, and in what."""
     value = table.column(key)[at]
     own = table.filter(pc.equal(table.column(key), value)).sort_by(PLACE).to_pandas()
@@ -451,7 +473,9 @@ def _disagreement(table: pa.Table, key: str, at: int, must: str) -> DataError:
         if len(once[name].drop_duplicates()) > 1
     ]
     rows = listed(map(str, once[PLACE]), 5)
+    told = own[key].iloc[0]
+    told = masked(str(told)) if private else repr(told)
     return DataError(
-        f"{must}; column {key!r} is {own[key].iloc[0]!r} in rows {rows}, which differ in {listed(differing)}: correct "
+        f"{must}; column {key!r} is {told} in rows {rows}, which differ in {listed(differing)}: correct "
         "them, or name another column"
     )

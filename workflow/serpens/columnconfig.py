@@ -24,6 +24,8 @@ Zone = Annotated[Text, AfterValidator(_zone)]
 ColumnType = Literal["number", "category", "time", "text", "image"]
 Outliers = Literal["keep", "clip", "flag"]
 Impute = Literal["median", "mean", "mode", "zero"]
+# What becomes of a column that is about people: left out, replaced by keyed digests, or declared and used as it is.
+Decision = Literal["drop", "hash", "keep"]
 
 
 class Column(Section):

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from serpens.errors import DataError
+from serpens.personal import pseudonyms
 from serpens.words import (
     ISO,
     MISSING_AMONG_VALUES,
@@ -54,6 +55,8 @@ class Reading:
         What the study says of the column.
     form
         Format of the times.
+    personal, key
+        What the study says of a column about people (hash, keep), and the key that it is hashed with.
     """
 
     name: str
@@ -62,6 +65,8 @@ class Reading:
     kind: str = "text"
     spec: Mapping[str, Any] = field(default_factory=dict)
     form: str | None = None
+    personal: str | None = None
+    key: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -147,9 +152,17 @@ def reading(name: str, type_: pa.DataType, spec: Mapping[str, Any], survey: Surv
     return Reading(name, chosen, "declared" if said else "inferred", kind, spec, form)
 
 
-def survey_of(spec: Mapping[str, Any]) -> Survey:
-    """Return an empty survey of a column."""
-    return Survey(sentinels(spec))
+def survey_of(spec: Mapping[str, Any], *, private: bool = False) -> Survey:
+    """Return an empty survey of a column; what a private one holds stands in no message."""
+    return Survey(sentinels(spec), private)
+
+
+def hashed(raw: pa.Array, spec: Mapping[str, Any], key: bytes) -> pa.Array:
+    """Return a column with a pseudonym in the place of each value; what means missing stays."""
+    piece = Words.of(as_words(raw))
+    words, missing = piece.words.to_pylist(), piece.among(sentinels(spec))
+    known = pseudonyms((word for word, gone in zip(words, missing, strict=True) if not gone), key)
+    return pa.array([known.get(word, word) for word in words], pa.string()).take(pa.array(piece.place))
 
 
 def as_words(raw: pa.Array) -> pa.Array:
@@ -178,7 +191,9 @@ def read(how: Reading, raw: pa.Array, first: int = 1) -> Read:
     first
         Number of the piece's first row.
     """
-    if how.kind == "text" or how.kind != how.type:
+    if how.personal == "hash":
+        raw = hashed(raw, how.spec, how.key)
+    if how.kind == "text" or how.kind != how.type or how.personal == "hash":
         return _READERS[how.type](how, as_words(raw), first)
     if how.kind == "category":
         return Read(pc.utf8_trim_whitespace(as_words(raw)), _gaps(raw))

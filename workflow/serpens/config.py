@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from serpens.columnconfig import Clean, Column, ColumnType, Image, Select
+from serpens.columnconfig import Clean, Column, ColumnType, Decision, Image, Select
 from serpens.configtypes import (
     Contradiction,
     Count,
@@ -202,6 +202,9 @@ class Study(Section):
     """How columns are cleaned, where `columns` does not say it of one."""
     select: Select | None = None
     """Which columns of numbers models see, of very many; all if not given."""
+    personal: dict[Text, Decision] = Field(default_factory=dict)
+    """What becomes of columns that are about people: `{email: drop, patient: hash, age: keep}`. Those that look so and
+    are not named here, in `drop` or left out by `features` stop the cleaning."""
     time: Text | None = None
     """Column of times; it orders the series that is forecast."""
     horizon: Count | None = None
@@ -257,6 +260,7 @@ class Study(Section):
         yield from self._task_faults()
         yield from self._cleaning_faults()
         yield from self._role_faults()
+        yield from self._personal_faults()
         yield from self._model_faults()
 
     def _task_faults(self) -> Iterator[Contradiction]:
@@ -320,6 +324,24 @@ class Study(Section):
             yield ("features", "target"), f"names the target {self.target!r}, which is never a feature"
         if pattern := next((pattern for pattern in self.drop if fnmatchcase(self.target, pattern)), None):
             yield ("drop", "target"), f"{pattern!r} would drop the target {self.target!r}"
+
+    def _personal_faults(self) -> Iterator[Contradiction]:
+        claim = self.test_on
+        values = {self.target: "target", self.time: "time", claim.after: "time", self.weight: "weight"}
+        names = {self.id: "id", claim.new: "group", claim.column: "split"}
+        for column, decision in self.personal.items():
+            if decision == "drop" and (role := (values | names).get(column)):
+                instead = "keep" if column in values else "hash or keep"
+                yield ("personal",), f"would drop the {role} column {column!r}; it must be {instead}"
+            elif decision == "hash" and (role := values.get(column)):
+                yield (
+                    ("personal",),
+                    f"would hash the {role} column {column!r}, whose values are needed; it must be keep",
+                )
+            elif decision == "hash" and column in self.columns and self.columns[column].type not in (None, "category"):
+                found = self.columns[column].type
+                text = f"hashes {column!r}, and digests are a category; the column's type is {found}"
+                yield ("personal", "columns"), text
 
     def _model_faults(self) -> Iterator[Contradiction]:
         seen: set[str] = set()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from serpens.artefacts import Histogram
 from serpens.distinct import Distinct
+from serpens.spellings import same_but_spelling
 
 HISTOGRAM_BINS, SHOWN_LEVELS = 20, 12
 # Of a category with more levels than this the most frequent ones are not told.
@@ -102,8 +103,11 @@ class Description:
             return said | {"min": low, "max": high}
         if self.levels is None:
             return said
-        frequent = sorted(self.levels.items(), key=lambda item: (-item[1], item[0]))[:SHOWN_LEVELS]
-        return said | {"levels": tuple(frequent)}
+        frequent = sorted(self.levels.items(), key=lambda item: (-item[1], item[0]))
+        return said | {
+            "levels": tuple(frequent[:SHOWN_LEVELS]),
+            "spellings": same_but_spelling(level for level, _ in frequent),
+        }
 
 
 def digest_of(table: pa.Table) -> bytes:

@@ -274,6 +274,13 @@ def read_table(path: PathLike, columns: Sequence[str] | None = None) -> "pd.Data
     return frame
 
 
+def count_rows(path: PathLike) -> int:
+    """Return the number of rows of a Parquet file, without reading them."""
+    import pyarrow.parquet as pq
+
+    return int(pq.read_metadata(path).num_rows)
+
+
 def read_columns(path: PathLike) -> "dict[str, NDArray[Any]]":
     """Read Parquet as named arrays, without pandas.
 

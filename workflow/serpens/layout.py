@@ -14,10 +14,14 @@ LOCKS = Path(".snakemake/locks")
 SLURM_RUN = Path(".snakemake/serpens/slurm")
 # Jobs that failed for what a person must mend, so that none of them is tried again.
 REFUSED = Path(".snakemake/serpens/refused")
+# What pseudonyms are made with; beside the configuration, and never below the results.
+KEY = Path(".serpens-key")
 # What running trainings keep, below a study's results or on a scratch disk.
 CHECKPOINTS = "checkpoints"
 # Figures that every report draws, each with the table of the same stem beside it.
-FIGURES = ("distributions", "models", "predictions", "errors", "learning", "cost")
+FIGURES = ("rows", "distributions", "models", "predictions", "errors", "learning", "cost")
+# All tables of a report; some are too long to be drawn.
+TABLES = (*FIGURES, "columns", "drift")
 
 
 def refusal(record: str) -> Path:

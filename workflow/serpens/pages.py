@@ -48,6 +48,8 @@ def render(template: str, **values: Any) -> str:
         "change": wording.change,
         "tone": wording.tone,
         "count": lambda n: f"{n:,}",
+        "share": wording.share,
+        "collected_again": wording.collected_again,
         "label": lambda name: METRICS[name].label,
     }
     return environment.get_template(template).render(values)

@@ -154,6 +154,7 @@ def _column_faults(study: Study, path: str, names: Sequence[str]) -> Iterator[Fa
         (("test_on", "new"), claim.new),
         (("test_on", "column"), claim.column),
         *((("columns", name), name) for name in study.columns),
+        *((("personal", name), name) for name in study.personal),
     ]
     if claim.after != study.time:  # in forecasting the one stands for the other
         wanted.append((("test_on", "after"), claim.after))

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from serpens.tables import MAX_PANELS
 
@@ -79,6 +80,46 @@ def inline(svg: str, *, stem: str, label: str) -> str:
     body = re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf'<svg \1 role="img" aria-label="{label}" xmlns:xlink="http://www.w3.org/1999/xlink">', body, count=1)  # fmt: skip  # noqa: E501
     # text without a colour of its own would be black on a dark page
     return body.replace('style="font:', 'style="fill: currentColor; font:')
+
+
+def rows(table: pd.DataFrame) -> Figure:
+    """Draw where every row went: a waterfall from what was read to what was kept, and the parts of each split."""
+    steps, parts = table[table["split"].isna()], table[table["split"].notna()]
+    splits = list(dict.fromkeys(parts["split"]))
+    labels = [_short(step, 44) for step in steps["step"]]
+    labels += [f"split {split + 1:.0f} of {len(splits)}" if len(splits) > 1 else "split" for split in splits]
+    figure = Figure(figsize=(WIDTH, 0.75 + 0.3 * len(labels)), layout="constrained")
+    axes = figure.subplots()
+    whole = max(1, int(table["end"].max()))
+    colors = {"read": FAINT, "removed": RED, "inserted": GREEN, "kept": BLUE}
+    for place, step in enumerate(steps.to_dict("records")):
+        color = colors[step["kind"]]
+        # a line where a bar would be too thin to be seen
+        axes.barh(place, step["rows"], left=step["start"], color=color, edgecolor=color, linewidth=0.8, height=0.62)
+        sign = {"removed": "\N{MINUS SIGN}", "inserted": "+"}.get(step["kind"], "")
+        axes.annotate(f"{sign}{step['rows']:,}", (max(step["start"] + step["rows"], 0), place), (4, 0), textcoords="offset points", va="center", fontsize=8)  # fmt: skip  # noqa: E501
+    shades = {"train": BLUE, "validation": SKY, "calibration": PURPLE, "test": ORANGE, "in no part": FAINT}
+    for place, split in enumerate(splits, start=len(steps)):
+        for part in parts[parts["split"] == split].to_dict("records"):
+            axes.barh(place, part["rows"], left=part["start"], color=shades[part["step"]], height=0.62)
+    handles = [Patch(color=shades[part], label=part) for part in dict.fromkeys(parts["step"])]
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_xlim(0, whole * 1.12)
+    axes.invert_yaxis()
+    axes.set_xlabel("rows")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.grid(axis="y", visible=False)
+    axes.tick_params(axis="y", length=0)
+    if splits:
+        axes.legend(
+            handles=handles,
+            loc="upper center",
+            bbox_to_anchor=(0.5, 1.0 + 0.42 / figure.get_figheight()),
+            ncols=5,
+            fontsize=8,
+        )
+    return figure
 
 
 def distributions(table: pd.DataFrame) -> Figure:
@@ -225,6 +266,7 @@ def cost(table: pd.DataFrame) -> Figure:
 
 
 FIGURES: dict[str, Callable[..., Figure]] = {
+    "rows": rows,
     "distributions": distributions,
     "models": models,
     "predictions": predictions,

@@ -1,7 +1,8 @@
 """A raw table: which of its columns are used, how they are read, and its rows once they are."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ import numpy as np
 import pyarrow as pa
 
 from serpens import ordering
+from serpens.artefacts import PersonalFinding
 from serpens.columns import Reading, as_words, explain, read, reading, reads_words, survey_of
 from serpens.configtypes import choice
 from serpens.errors import DataError
 from serpens.ordering import Dealt, Parts
+from serpens.personal import Guard, require_decisions
 from serpens.shards import Found, Shards
 from serpens.streams import Stream, ahead
 from serpens.washing import COHORT, CONTENT, Faults, Roles, Tally, Washed, Washer
@@ -22,6 +25,7 @@ from serpens.words import Examples, Survey, Words, infer
 # Columns that cleaning adds.
 ROW = "row"
 OURS = (ROW, CONTENT)
+PERSONAL = "personal: the study drops it"
 # Rows whose keys say where the ranges of the canonical order begin.
 SAMPLED = 10_000
 # Rows by which columns are read at first.
@@ -39,6 +43,8 @@ class RawTable:
         What is declared of columns.
     features, drop, image_columns
         Patterns of the columns that may be used, or not, or are pixels.
+    personal, key
+        What becomes of each column that is about people (drop, hash, keep), and the key that they are hashed with.
     horizon
         Given for a forecast, in which rows without a target stay, and other columns are used only when they are named.
 
@@ -50,6 +56,8 @@ class RawTable:
         Why columns are not used; all others are.
     readings
         How each column in use is read, as far as is known by now.
+    findings
+        The columns that look personal, once the table was read.
 
     Raises
     ------
@@ -66,10 +74,13 @@ class RawTable:
         features: Sequence[str] | None = None,
         drop: Sequence[str] = (),
         image_columns: Sequence[str] | None = None,
+        personal: Mapping[str, str] | None = None,
+        key: bytes = b"",
         horizon: int | None = None,
     ) -> None:
         self.stream, self.roles, self.keep_all = stream, roles, horizon is not None
-        declared = columns or {}
+        declared, self.personal, self.key = columns or {}, personal or {}, key
+        self.findings: tuple[PersonalFinding, ...] = ()
         allowed = features if features is not None else ([] if horizon else image_columns)
         self.names = [name for name in stream.schema.names if name != COHORT]
         self.cohort = COHORT in stream.schema.names
@@ -86,15 +97,20 @@ class RawTable:
             for name in self.names
             if name not in by_column and (reason := _unused(name, allowed, drop)) is not None
         }
+        # what is dropped for its sake is still looked at, so that the account tells why
+        self.looked_at = [name for name in self.names if name not in self.reasons]
+        self.reasons |= {name: PERSONAL for name in self.looked_at if self.personal.get(name) == "drop"}
         self.used = [name for name in self.names if name not in self.reasons]
         if taken := [name for name in OURS if name in self.used]:
             msg = f"a column in use may not be called {taken[0]!r}, which Serpens adds: rename it, or name it in drop"
             raise DataError(msg)
-        # what says which rows belong together is a name, whatever it looks like
-        named = {name: {"type": "category"} for name in (roles.id, roles.group, roles.split) if name is not None}
+        # what says which rows belong together is a name, whatever it looks like; so is a pseudonym
+        hashed = [name for name, said in self.personal.items() if said == "hash"]
+        named = {
+            name: {"type": "category"} for name in (roles.id, roles.group, roles.split, *hashed) if name is not None
+        }
         self.specs = {name: {**declared.get(name, {}), **named.get(name, {})} for name in self.used}
         self.readings: dict[str, Reading] = {}
-        self.surveys: dict[str, Survey] = {}
 
     def washed(self, folder: Path, threads: int, shards: Shards | None = None) -> tuple[Tally, Dealt]:
         """Return what was found in the table, and its rows dealt to ranges.
@@ -107,10 +123,19 @@ class RawTable:
         shards
             The parts of the table, where they were washed already.
         """
+        try:
+            return self._washed(folder, threads, shards)
+        except DataError:
+            # of a column that nobody has decided on no value may stand in a message
+            self._guard(self._seen())
+            raise
+
+    def _washed(self, folder: Path, threads: int, shards: Shards | None) -> tuple[Tally, Dealt]:
         self._guess()
         if shards is not None:
             tally, surveys, faults = shards.merged()
             if not (wrong := self._misread(faults, surveys)):
+                self._guard(self._seen())
                 return tally, shards
             self._decide(wrong, None)
         while True:
@@ -121,9 +146,28 @@ class RawTable:
                 for parts in washing.pieces(_placed(self.stream)):
                     ranges.add(parts)
                 if not (wrong := self._misread(washing.faults, washing.surveys)):
+                    self._guard(washing.guard)
                     removed_if_not_used.pop_all()
                     return washing.tally, ranges
             self._decide(wrong, None)
+
+    def _seen(self) -> Guard:
+        """Return a guard that has seen the whole table."""
+        guard = Guard()
+        for batch in self.stream.select(self.looked_at).batches():
+            self.show(guard, batch)
+        return guard
+
+    def show(self, guard: Guard, batch: pa.RecordBatch) -> None:
+        """Let a guard look at a piece."""
+        for name in self.looked_at:
+            guard.look(name, batch.column(name))
+
+    def _guard(self, guard: Guard) -> None:
+        """Refuse columns that look personal and that nobody has decided on."""
+        found = guard.findings()
+        require_decisions(found, self.personal, (self.roles.id, self.roles.group))
+        self.findings = tuple(PersonalFinding(**vars(each), decision=self.personal[each.column]) for each in found)
 
     def shard(self, part: Stream, before: int, threads: int) -> tuple[pa.Schema, Iterator[Parts], Found]:
         """Return a part of the table that comes after so many rows, washed by itself.
@@ -137,7 +181,11 @@ class RawTable:
         found
             What was found, once all pieces have passed.
         """
-        self._guess()
+        try:
+            self._guess()
+        except DataError:
+            self._guard(self._seen())
+            raise
         washing = _Washing(self, threads)
         cuts = washing.cuts
         found = Found(washing.tally, washing.surveys, washing.faults, [], cuts.n_ranges, cuts.keys)
@@ -193,6 +241,7 @@ class RawTable:
 
     def _set(self, name: str, survey: Survey | None) -> None:
         how = reading(name, self.stream.schema.field(name).type, self.specs[name], survey)
+        how = replace(how, personal=self.personal.get(name), key=self.key)
         if name == self.roles.time and how.type not in ("time", "number"):
             msg = f"the time column {name!r} must hold times or numbers; it is of type {how.type}: declare its format"
             raise DataError(msg)
@@ -201,7 +250,7 @@ class RawTable:
         self.readings[name] = how
 
     def _survey(self, names: Sequence[str], piece: pa.RecordBatch | None) -> dict[str, Survey]:
-        surveys = {name: survey_of(self.specs[name]) for name in names}
+        surveys = self.surveys(names)
         if not names:
             return surveys
         pieces = [(0, piece)] if piece is not None else _placed(self.stream.select(names))
@@ -209,6 +258,10 @@ class RawTable:
             for name, survey in surveys.items():
                 survey.add(Words.of(as_words(batch.column(name)), before + 1))
         return surveys
+
+    def surveys(self, names: Iterable[str]) -> dict[str, Survey]:
+        """Return empty surveys of columns."""
+        return {name: survey_of(self.specs[name], private=name in self.personal) for name in names}
 
     def washer(self) -> Washer:
         """Return what washes pieces, as the columns are read now."""
@@ -252,12 +305,14 @@ class _Washing:
         self.cuts = table.order(self.washer)
         self.threads = threads
         self.tally = Tally()
-        self.surveys = {name: survey_of(table.specs[name]) for name in self.washer.watched}
+        self.surveys = table.surveys(self.washer.watched)
         self.faults: Faults = {}
+        self.table, self.guard = table, Guard()
 
     def pieces(self, placed: Iterator[tuple[int, pa.RecordBatch]]) -> Iterator[Parts]:
         """Yield the rows of each piece by ranges; none any more once something is wrong."""
         for washed, parts in ahead(self._dealt, placed, self.threads):
+            self.table.show(self.guard, washed.raw)
             self.tally.merge(washed.tally)
             for name, words in washed.words.items():
                 self.surveys[name].add(words)

@@ -8,13 +8,15 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup, escape
 
-from serpens import again, history, io, pages, plotting, tables
-from serpens.artefacts import Cleaning, Digest, Evaluation, Record, ResolvedStudy, Schema, Source, Verdict
+from serpens import accounts, again, history, io, pages, plotting, splits, tables
+from serpens.artefacts import Cleaning, DataChanges, Digest, Evaluation, Record, ResolvedStudy, Schema, Source, Verdict
 from serpens.changes import changes
 from serpens.layout import FIGURES, Run, StudyFolder
 from serpens.metrics import METRICS
 
 Settings = Mapping[str, Any]
+# Rows of a long table that the page shows; all of them stand in the table beside it.
+SHOWN_COLUMNS, SHOWN_DRIFT = 200, 40
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,12 @@ def make(settings: Settings, folder: StudyFolder) -> Report:
     digest = Digest.read(folder.root / "data/digest.json")
     costs = pd.DataFrame([run._asdict() | _cost(Record.read(folder.record("train", run))) for run in runs])
     on_gpus = costs[costs["on_gpu"]]
-    drawn = _tables(evaluation, cleaning, folder, runs, costs, digest.classes)
+    schema = Schema.read(folder.schema(0))
+    collected = DataChanges.read(folder.root / "data/changes.json")
+    drawn = _tables(evaluation, cleaning, folder, runs, costs, digest.classes) | {
+        "columns": accounts.columns(cleaning, schema),
+        "drift": accounts.drift(collected),
+    }
     figures = _figures(drawn, evaluation, digest.classes, settings["study"]["target"])
     study = ResolvedStudy.model_validate(io.read_json(folder.root / "study.json"))
     kept = history.entries(folder)
@@ -51,7 +58,12 @@ def make(settings: Settings, folder: StudyFolder) -> Report:
         panels_left_out=plotting.shown_panels(drawn["distributions"]["column"])[1],
         source=Source.read(folder.root / "data/source.json"),
         digest=digest,
-        schema=Schema.read(folder.schema(0)),
+        schema=schema,
+        collected=collected,
+        columns=drawn["columns"].head(SHOWN_COLUMNS).to_dict("records"),
+        drift=drawn["drift"].head(SHOWN_DRIFT).to_dict("records"),
+        moved=[each.name for each in collected.drift if each.beyond_chance],
+        spelled=[column for column in cleaning.columns if column.spellings],
         figures={stem: Markup(_inlined(svg, stem)) for stem, svg in figures.items()},
         costs=drawn["cost"].to_dict("records"),
         cost_ratio=_cost_ratio(drawn["cost"], evaluation.verdict),
@@ -93,13 +105,14 @@ def _tables(
     shown = [evaluation.verdict.best_model, evaluation.verdict.best_baseline]
     # the error by horizon is read against every model, persistence and seasonal naive among them
     judged = list(evaluation.models) if evaluation.task == "forecasting" else shown
-    predicted = _predicted(folder, runs, judged)
+    predicted = accounts.unnamed(_predicted(folder, runs, judged), cleaning)
     histories = [
         io.read_table(folder.model(run, "history.parquet")).assign(model=run.model, split=run.split, repeat=run.repeat)
         for run in runs
     ]
     with_epochs = [history for history in histories if len(history)] or histories[:1]
     return {
+        "rows": accounts.rows(cleaning, _parts(folder, runs)),
         "distributions": tables.distributions(cleaning),
         "models": tables.models(evaluation),
         "predictions": tables.predictions(evaluation, predicted[predicted["model"].isin(shown)], classes),
@@ -107,6 +120,12 @@ def _tables(
         "learning": tables.learning(pd.concat(with_epochs, ignore_index=True)),
         "cost": tables.cost(evaluation, costs),
     }
+
+
+def _parts(folder: StudyFolder, runs: Sequence[Run]) -> list[dict[str, int]]:
+    """Return how many rows each part of each split has."""
+    numbers = range(len({run.split for run in runs}))
+    return [{part: io.count_rows(folder.part(number, part)) for part in splits.PARTS} for number in numbers]
 
 
 def _predicted(folder: StudyFolder, runs: Sequence[Run], models: Sequence[str]) -> pd.DataFrame:

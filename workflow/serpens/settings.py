@@ -48,6 +48,7 @@ def clean(study: Study) -> dict[str, Any]:
         "drop": study.drop,
         "image_columns": [study.image.columns] if study.image else None,
         "positive_class": study.positive_class,
+        "personal": study.personal,
         "horizon": study.horizon,
     }
 

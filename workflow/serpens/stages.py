@@ -18,7 +18,7 @@ from serpens.artefacts import Digest, Evaluation, ModelDescription, PartAccount,
 from serpens.data import Examples
 from serpens.features import Prepared
 from serpens.io import CONTENT, ROW
-from serpens.layout import Run, StudyFolder
+from serpens.layout import KEY, Run, StudyFolder
 from serpens.pieces import Columns, Pieces
 from serpens.streams import Stream
 
@@ -67,7 +67,14 @@ def wash(
     from serpens import cleaning
 
     own = {key: value for key, value in settings.items() if key not in ("shard", "shards")}
-    return cleaning.raw_table(stream, **own).shard(part, before, threads)
+    return cleaning.raw_table(stream, **own, key=_key(settings)).shard(part, before, threads)
+
+
+def _key(settings: Settings) -> bytes:
+    """Return what columns about people are hashed with; nothing where none is."""
+    from serpens import secret
+
+    return secret.key(KEY) if "hash" in settings["personal"].values() else b""
 
 
 def clean(
@@ -76,7 +83,7 @@ def clean(
     """Say what every row and column is; keep what the study uses. Rows may wait in the folder until they are sorted."""
     from serpens import cleaning
 
-    return cleaning.clean(stream, folder=folder, threads=threads, shards=shards, **settings)
+    return cleaning.clean(stream, folder=folder, threads=threads, shards=shards, key=_key(settings), **settings)
 
 
 class Dealing:

@@ -120,12 +120,15 @@ class Washed:
         What must hold of a column, and where it does not.
     words
         Pieces of the columns whose type rests on all of their words.
+    raw
+        The piece as it was.
     """
 
     rows: pa.Table
     tally: Tally
     faults: Faults
     words: dict[str, Words]
+    raw: pa.RecordBatch
 
 
 @dataclass(frozen=True)
@@ -191,10 +194,10 @@ class Washer:
         target = pc.unique(table.column(self.roles.target).combine_chunks()).drop_null()
         tally.columns[self.roles.target].values = _few(frozenset(target[: MANY + 1].to_pylist()))
         if faults:  # the caller stops, or reads anew
-            return Washed(self.schema.empty_table(), tally, faults, words)
+            return Washed(self.schema.empty_table(), tally, faults, words, batch)
         content = table.column(self.roles.id) if self.roles.id else row_digests(table.drop_columns(PLACE))
         rows = table.add_column(1, CONTENT, content).cast(self.schema)
-        return Washed(rows, tally, faults, words)
+        return Washed(rows, tally, faults, words, batch)
 
     def _without_gaps(self, reads: Mapping[str, Read], stays: Mask, tally: Tally, first: int) -> Mask:
         """Count rows that lack what the claim or the loss needs, and leave them out: the table will be refused."""
@@ -215,7 +218,7 @@ class Washer:
 
 def _examples(how: Reading, fault: str, raw: pa.Array, found: Read, rows: Mask, first: int) -> Examples:
     """Return the rows that are wrong as the user wrote them; of a range, as they were understood."""
-    examples = Examples()
+    examples = Examples(private=how.personal is not None)
     shown = found.values if fault in ("min", "max") else raw if how.kind == how.type else as_words(raw)
     examples.take(shown, rows, first)
     return examples

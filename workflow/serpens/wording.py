@@ -8,6 +8,7 @@ from serpens.artefacts import Comparison, Estimate, ModelEvaluation
 from serpens.metrics import Metric
 
 if TYPE_CHECKING:
+    from serpens.artefacts import DataChanges
     from serpens.changes import Change, Changes, RowChanges
 
 ANSWERS = {True: "yes", False: "no", None: "undecided"}
@@ -131,6 +132,25 @@ def rows(changes: "RowChanges") -> str:
     else:
         told += "; how many were altered cannot be told, because the columns in use changed"
     return told
+
+
+def share(part: float) -> str:
+    """Return a share in percent: none, or with as many digits as it needs not to look like none or all."""
+    if part in (0, 1):
+        return f"{100 * part:.0f} %"
+    return "< 0.1 %" if part < 0.001 else f"{min(100 * part, 99.9):.1f} %"
+
+
+def collected_again(changes: "DataChanges") -> str:
+    """Return how many rows came, went and changed since the data were collected before."""
+    assert changes.then is not None
+    then, now = changes.then.rows, changes.now.rows
+    told = [f"{now:,} rows in use" + (f", before {then:,}" if now != then else ", as before")]
+    if changes.added is not None:
+        counted = [f"{changes.added:,} added", f"{changes.removed:,} removed"]
+        counted += [f"{changes.changed:,} changed"] if changes.changed is not None else []
+        told = [f"{told[0]}: {', '.join(counted)}"]
+    return "; ".join([*told, *([changes.untold] if changes.untold else [])]) + "."
 
 
 def change(changed: "Change") -> str:

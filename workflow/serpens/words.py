@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from serpens.distinct import Distinct
 from serpens.errors import DataError, listed
+from serpens.personal import masked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,10 +120,15 @@ def mask(chosen: pa.Array) -> Mask:
     return found
 
 
+def _told(value: Any, *, private: bool) -> Any:
+    return masked(str(value)) if private else value
+
+
 @dataclass
 class Examples:
-    """The first rows of which something is true, and how many there are."""
+    """The first rows of which something is true, and how many there are; what a private column holds is masked."""
 
+    private: bool = False
     rows: list[tuple[int, str]] = field(default_factory=list)
     n: int = 0
 
@@ -134,7 +140,7 @@ class Examples:
     def take(self, raw: pa.Array, chosen: Mask, first: int) -> None:
         """Add the chosen rows of a piece that starts at row ``first``."""
         found = np.flatnonzero(chosen)
-        more = [(first + int(i), repr(raw[int(i)].as_py())) for i in found[:SHOWN]]
+        more = [(first + int(i), repr(_told(raw[int(i)].as_py(), private=self.private))) for i in found[:SHOWN]]
         self.rows = sorted(self.rows + more, key=lambda row: row[0])[:SHOWN]
         self.n += len(found)
 
@@ -162,6 +168,8 @@ class Survey:
     ----------
     missing
         Words that mean a missing value in any type.
+    private
+        Whether no word may be told.
 
     Attributes
     ----------
@@ -178,6 +186,7 @@ class Survey:
     """
 
     missing: frozenset[str]
+    private: bool = False
     known: int = 0
     here: int = 0
     numeric: int = 0
@@ -191,6 +200,9 @@ class Survey:
     no_numbers: Examples = field(default_factory=Examples)
     with_commas: Examples = field(default_factory=Examples)
     first_word: tuple[int, str] | None = None
+
+    def __post_init__(self) -> None:
+        self.no_numbers.private = self.with_commas.private = self.private
 
     def add(self, piece: Words) -> None:
         """Add a piece of the column."""
@@ -227,7 +239,7 @@ class Survey:
         if not len(words):
             return
         at = int(np.flatnonzero(known[piece.place])[0])
-        first = piece.first + at, piece.words[int(piece.place[at])].as_py()
+        first = piece.first + at, _told(piece.words[int(piece.place[at])].as_py(), private=self.private)
         self.first_word = min(self.first_word or first, first)
         if self.iso:
             self.iso = bool(pc.all(pc.match_substring_regex(words, ISO_TIME)).as_py()) and not times(words, ISO).hasnans
