@@ -22,7 +22,7 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from serpens.errors import listed, nearest
-from serpens.formats.registry import SUFFIXES
+from serpens.formats.registry import BARE, SUFFIXES
 from serpens.simulators.registry import SIMULATORS
 
 FILE_TYPES = SUFFIXES
@@ -63,9 +63,8 @@ def _inside(path: str) -> str:
 
 def _table(path: str) -> str:
     if not path.endswith(FILE_TYPES):
-        bare = [each for each in FILE_TYPES if each.count(".") < 2]
         raise ValueError(
-            f"must end in one of {listed(bare)} (a folder of images), text also packed, such as .csv.gz, found {path!r}"
+            f"must end in one of {listed(BARE)} (a folder of images), text also packed, such as .csv.gz, found {path!r}"
         )
     return _inside(path)
 

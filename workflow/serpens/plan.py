@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 from serpens import codedigest
 from serpens.contents import Contents, stamp
 from serpens.jobs import INDEX, Job, Jobs
+from serpens.planning import source_files
 
 Kind = Literal["never made", "forced", "setting", "code", "library", "output", "data", "follows"]
 
@@ -158,6 +159,7 @@ class Plan:
             yield Reason("follows", f"{followed[0]}{more}")
         else:
             yield from self._inputs_changed(record["inputs"])
+            yield from self._inputs_appeared(job, record["inputs"])
 
     def _outputs_changed(self, outputs: Mapping[str, Any]) -> Iterator[Reason]:
         for path, output in outputs.items():
@@ -176,6 +178,13 @@ class Plan:
                 continue
             if found != sha256:
                 yield Reason("data", path, f"sha256 {sha256[:8]} -> {found[:8]}")
+
+    def _inputs_appeared(self, job: Job, inputs: Mapping[str, str]) -> Iterator[Reason]:
+        """Yield what lies in a folder now and was not collected from there."""
+        if job.rule == "collect":
+            for path in source_files(self.jobs.project.studies[job.study]):
+                if str(Path(path)) not in inputs:
+                    yield Reason("data", path, "new")
 
 
 def _stamp(path: str) -> list[int] | None:

@@ -3,11 +3,12 @@
 A column keeps the type of its cells; where they differ it is text. Formulas stand for the value that Excel last saved.
 """
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import pyarrow as pa
 from openpyxl import load_workbook
@@ -21,6 +22,11 @@ from serpens.formats.tables import check_names, not_as_named, rows_at_once
 from serpens.streams import Stream
 
 Row = tuple[Any, ...]
+CHUNK = 1 << 20
+# A cell with a formula and without the value that it had when the workbook was saved; an empty text (str) is one.
+UNSAVED = re.compile(
+    rb'<c (?![^>]*t="str")[^>]*?r="([A-Z]+[0-9]+)"[^>]*>\s*<f[^>]*?(?:/>|>[^<]*</f>)\s*(?:<v\s*/>|<v></v>)?\s*</c>'
+)
 
 
 def open_table(path: str, read: Read) -> Stream:
@@ -29,9 +35,10 @@ def open_table(path: str, read: Read) -> Stream:
     Raises
     ------
     DataError
-        If the workbook cannot be read, it is not said which of several sheets is meant, or a row is longer than the
-        one that names the columns.
+        If the workbook cannot be read, it is not said which of several sheets is meant, a row is longer than the one
+        that names the columns, or a formula has no value.
     """
+    _require_values(path, read)
     rows = _rows(path, read)
     names = [str(name) for name in next(rows)]
     kinds = Kinds()
@@ -100,12 +107,28 @@ def _rows(path: str, read: Read) -> Iterator[Row]:
             raise DataError(msg)
 
 
+def _require_values(path: str, read: Read) -> None:
+    """Refuse formulas that no program has computed yet, which openpyxl would give as empty cells."""
+    with _sheet(path, read) as sheet, ZipFile(path) as archive, archive.open(sheet._worksheet_path) as file:
+        rest = b""
+        while chunk := file.read(CHUNK):
+            rest += chunk
+            if found := UNSAVED.search(rest):
+                msg = (
+                    f"{path}, sheet {sheet.title!r}: a formula must have been saved with its value; "
+                    f"{found[1].decode()} has none: open the workbook in a spreadsheet program, and save it"
+                )
+                raise DataError(msg)
+            rest = rest[rest.rfind(b"</c>") + 1 :]
+
+
 def _names(where: str, row: Row) -> Row:
     for place, name in enumerate(row, start=1):
         if name is None:
             msg = (
-                f"{where} must name every column; {get_column_letter(place)} is empty: split merged cells and give "
-                "each column a name of its own, or pass over lines above the names with read: {skip_rows: ...}"
+                f"{where} must name every column; the cell in {get_column_letter(place)} is empty: split merged "
+                "cells and give each column a name of its own, or pass over lines above the names "
+                "with read: {skip_rows: ...}"
             )
             raise DataError(msg)
     check_names(where, [str(name) for name in row])

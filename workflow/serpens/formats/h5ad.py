@@ -5,7 +5,7 @@ cells has learned from the test rows already: a matrix that nobody chose and tha
 A sparse matrix is read in blocks of rows; one that is stored by columns is first turned in a temporary file.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from tempfile import TemporaryFile
 from typing import Any
@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from serpens.errors import DataError, listed
-from serpens.formats.hdf5 import block, opened
+from serpens.formats.hdf5 import opened
 from serpens.formats.registry import Read
 from serpens.formats.tables import arrow_type, arrow_values, check_names, rows_at_once
 from serpens.streams import Stream
@@ -25,6 +25,8 @@ KIND = "AnnData"
 # Values of a sparse matrix that are turned at once.
 ENTRIES = 2_000_000
 RAW, MAIN = "raw", "X"
+# Where the raw matrix and its genes lie, since AnnData 0.7 and before.
+RAW_PLACES = {"raw/X": "raw/var", "raw.X": "raw.var"}
 # What AnnData calls an index without a name of its own.
 NAMELESS = ("_index", "index")
 INDEX = "obs_names"
@@ -47,7 +49,7 @@ def open_table(path: str, read: Read) -> Stream:
     with opened(path, KIND) as file:
         obs = _obs_columns(path, file)
         genes = _gene_names(path, file, _layer(path, file, read))
-        matrix = _matrix(file, _layer(path, file, read))
+        matrix = file[_layer(path, file, read)]
         values = arrow_type(path, MAIN, _dtype(matrix))
         _check(path, [name for name, _, _ in obs], genes)
         schema = pa.schema([*((name, type_) for name, type_, _ in obs), *((gene, values) for gene in genes)])
@@ -58,12 +60,12 @@ def open_table(path: str, read: Read) -> Stream:
         with opened(path, KIND) as file:
             layer = _layer(path, file, read)
             columns = [take for _, _, take in _obs_columns(path, file)]
-            with _dense(path, _matrix(file, layer)) as take:
+            with _dense(path, file[layer]) as take:
                 for start in range(0, n_cells, at_once):
                     stop = min(start + at_once, n_cells)
                     dense = take(start, stop)
                     if "layer" not in read and (dense < 0).any():
-                        raise DataError(SCALED.format(path=path, layer=_spelled(layer), there=_listed_layers(file)))
+                        raise DataError(SCALED.format(path=path, layer=layer, there=listed(_layers(file))))
                     arrays = [known(start, stop) for known in columns]
                     arrays += [pa.array(gene, values) for gene in np.ascontiguousarray(dense.T)]
                     yield pa.RecordBatch.from_arrays(arrays, schema=schema)
@@ -114,24 +116,14 @@ def _layer(path: str, file: h5py.File, read: Read) -> str:
         missing = f"found {wanted!r}" if wanted else "it has neither"
         msg = f"{path}: read.layer must be one of the matrices; there are {listed(there) or 'none'}, {missing}"
         raise DataError(msg)
-    return {RAW: "raw/X", MAIN: MAIN}.get(wanted, f"layers/{wanted}")
+    return there[str(wanted)]
 
 
-def _layers(file: h5py.File) -> list[str]:
-    own = [name for name, place in ((RAW, "raw/X"), (MAIN, MAIN)) if place in file]
-    return [*own, *file.get("layers", {})]
-
-
-def _spelled(place: str) -> str:
-    return RAW if place == "raw/X" else place.removeprefix("layers/")
-
-
-def _listed_layers(file: h5py.File) -> str:
-    return listed(_layers(file))
-
-
-def _matrix(file: h5py.File, place: str) -> h5py.Dataset | h5py.Group:
-    return file[place]
+def _layers(file: h5py.File) -> dict[str, str]:
+    """Return the places of the matrices by what the study calls them."""
+    own = [(RAW, place) for place in RAW_PLACES] + [(MAIN, MAIN)]
+    found = {name: place for name, place in own if place in file}
+    return found | {name: f"layers/{name}" for name in file.get("layers", {})}
 
 
 def _dtype(matrix: h5py.Dataset | h5py.Group) -> np.dtype[Any]:
@@ -177,7 +169,7 @@ def _dense(path: str, matrix: h5py.Dataset | h5py.Group) -> Iterator[Take]:
         # np.memmap refuses a file of no bytes
         turned = np.memmap(data, matrix["data"].dtype, shape=max(1, n_entries), mode="w+")
         places = np.memmap(indices, np.int32, shape=max(1, n_entries), mode="w+")
-        starts = _turned(matrix, turned, places)
+        starts = _turned(path, matrix, turned, places)
         yield _rows_of(path, turned, places, starts, _shape(matrix)[1])
 
 
@@ -189,16 +181,21 @@ def _rows_of(path: str, data: Any, indices: Any, starts: NDArray[Any], n_genes: 
         first, last = int(starts[start]), int(starts[stop])
         found = data[first:last], indices[first:last], starts[start : stop + 1] - first
         try:
-            dense: NDArray[Any] = csr_array(found, shape=(stop - start, n_genes)).toarray()
+            rows = csr_array(found, shape=(stop - start, n_genes))
+            rows.check_format(full_check=True)  # or a wrong index would be written beside the array
         except ValueError as err:
-            msg = f"{path}: the sparse matrix is damaged; {err}: write the file anew"
-            raise DataError(msg) from err
+            raise _damaged(path, str(err)) from err
+        dense: NDArray[Any] = rows.toarray()
         return dense
 
     return take
 
 
-def _turned(matrix: h5py.Group, data: NDArray[Any], indices: NDArray[Any]) -> NDArray[np.int64]:
+def _damaged(path: str, why: str) -> DataError:
+    return DataError(f"{path}: the sparse matrix is damaged; {why}: write the file anew")
+
+
+def _turned(path: str, matrix: h5py.Group, data: NDArray[Any], indices: NDArray[Any]) -> NDArray[np.int64]:
     """Sort the entries of a matrix that is stored by columns by rows; return where each row starts.
 
     Entries are counted for each row, then each goes to the next free place of its row: two readings of the file, each
@@ -208,7 +205,10 @@ def _turned(matrix: h5py.Group, data: NDArray[Any], indices: NDArray[Any]) -> ND
     column_starts = matrix["indptr"][:]
     n_of_row = np.zeros(n_rows, dtype=np.int64)
     for first in range(0, n_entries, ENTRIES):
-        n_of_row += np.bincount(matrix["indices"][first : first + ENTRIES], minlength=n_rows)
+        rows = matrix["indices"][first : first + ENTRIES]
+        if rows.min() < 0 or rows.max() >= n_rows:
+            raise _damaged(path, f"row index values must be >= 0 and < {n_rows}")
+        n_of_row += np.bincount(rows, minlength=n_rows)
     starts = np.concatenate([[0], np.cumsum(n_of_row)])
     free = starts[:-1].copy()
     for first in range(0, n_entries, ENTRIES):
@@ -232,9 +232,7 @@ def _index(path: str, file: h5py.File, table: str) -> str:
     """Return the name of the dataset that names the rows of ``obs`` or ``var``."""
     group = file.get(table)
     if isinstance(group, h5py.Group):
-        name = group.attrs.get("_index", "_index")
-        name = name.decode() if isinstance(name, bytes) else str(name)
-        if name in group:
+        if (name := _word(group.attrs.get("_index", "_index"))) in group:
             return name
     elif isinstance(group, h5py.Dataset) and group.dtype.names:
         return str(group.dtype.names[0])
@@ -243,32 +241,38 @@ def _index(path: str, file: h5py.File, table: str) -> str:
 
 
 def _gene_names(path: str, file: h5py.File, layer: str) -> list[str]:
-    table = "raw/var" if layer == "raw/X" else "var"
-    index = _index(path, file, table)
-    names = file[table][index]
-    found = block(names, 0, len(names)) if isinstance(names, h5py.Dataset) else names
-    return [name.decode() if isinstance(name, bytes) else str(name) for name in found]
+    table = RAW_PLACES.get(layer, "var")
+    return [_word(name) for name in file[table][_index(path, file, table)][:]]
+
+
+def _word(stored: Any) -> str:
+    return stored.decode() if isinstance(stored, bytes) else str(stored)
 
 
 def _obs_columns(path: str, file: h5py.File) -> list[tuple[str, pa.DataType, Rows]]:
     """Return name, type and reader of the cells' names and of each column of ``obs``, in its order."""
     index, obs = _index(path, file, "obs"), file["obs"]
-    if isinstance(obs, h5py.Dataset):  # before AnnData 0.7: a compound dataset, categories elsewhere
-        msg = f"{path}: obs must be a group, as AnnData writes it since 0.7; it is a dataset: write the file anew"
-        raise DataError(msg)
-    order = [name.decode() if isinstance(name, bytes) else str(name) for name in obs.attrs.get("column-order", ())]
-    found = [_obs_column(path, INDEX if index in NAMELESS else index, obs[index], obs)]
-    return found + [_obs_column(path, name, obs[name], obs) for name in order if name != index]
+    if isinstance(obs, h5py.Dataset):  # before AnnData 0.7: one dataset, and the categories of its codes elsewhere
+        order, known = obs.dtype.names, file.get("uns", {})
+    else:
+        order, known = map(_word, obs.attrs.get("column-order", ())), {}
+    found = [_obs_column(path, INDEX if index in NAMELESS else index, obs, index, known)]
+    return found + [_obs_column(path, name, obs, name, known) for name in order if name != index]
 
 
 def _obs_column(
-    path: str, name: str, stored: h5py.Dataset | h5py.Group, obs: h5py.Group
+    path: str, name: str, obs: h5py.Group | h5py.Dataset, own: str, known: Mapping[str, Any]
 ) -> tuple[str, pa.DataType, Rows]:
+    if isinstance(obs, h5py.Dataset):
+        field = obs.fields(own)
+        if (levels := f"{own}_categories") in known:
+            return name, *_category(field, known[levels])
+        return name, *_plain(path, name, field, obs.dtype[own])
+    stored = obs[own]
     if isinstance(stored, h5py.Dataset):
         if "categories" in stored.attrs:  # AnnData 0.7: a reference to the categories beside the codes
             return name, *_category(stored, obs[stored.attrs["categories"]])
-        type_ = arrow_type(path, name, stored.dtype)
-        return name, type_, lambda start, stop: arrow_values(path, name, block(stored, start, stop), type_)
+        return name, *_plain(path, name, stored, stored.dtype)
     if {"codes", "categories"} <= stored.keys():
         return name, *_category(stored["codes"], stored["categories"])
     if {"values", "mask"} <= stored.keys():  # numbers and truth values that may be missing
@@ -280,10 +284,15 @@ def _obs_column(
     raise DataError(msg)
 
 
+def _plain(path: str, name: str, stored: Any, dtype: np.dtype[Any]) -> tuple[pa.DataType, Rows]:
+    type_ = arrow_type(path, name, dtype)
+    return type_, lambda start, stop: arrow_values(path, name, stored[start:stop], type_)
+
+
 def _masked(
     path: str, name: str, values: h5py.Dataset, mask: h5py.Dataset, start: int, stop: int, type_: pa.DataType
 ) -> pa.Array:
-    found, gone = block(values, start, stop), mask[start:stop]
+    found, gone = values[start:stop], mask[start:stop]
     if pa.types.is_string(type_):
         words = found.astype(object)
         words[gone] = None
@@ -291,10 +300,9 @@ def _masked(
     return pa.array(found, type_, mask=gone)
 
 
-def _category(codes: h5py.Dataset, categories: h5py.Dataset) -> tuple[pa.DataType, Rows]:
+def _category(codes: Any, categories: h5py.Dataset) -> tuple[pa.DataType, Rows]:
     """Return type and reader of a category; a code below 0 is missing."""
-    words = [word.decode() if isinstance(word, bytes) else str(word) for word in block(categories, 0, len(categories))]
-    levels = pa.array(words, pa.string())
+    levels = pa.array([_word(level) for level in categories[:]], pa.string())
 
     def take(start: int, stop: int) -> pa.Array:
         found = codes[start:stop].astype(np.int32)

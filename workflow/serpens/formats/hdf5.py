@@ -42,7 +42,7 @@ def open_table(path: str, read: Read) -> Stream:
     def batches() -> Iterator[pa.RecordBatch]:
         with opened(path, "HDF5") as file:
             for start in range(0, rows, at_once):
-                blocks = [block(file[part.place], start, start + at_once) for part in parts]
+                blocks: list[NDArray[Any]] = [file[part.place][start : start + at_once] for part in parts]
                 yield piece(path, schema, [values for each in blocks for values in values_of(each)])
 
     return Stream(schema, batches)
@@ -74,12 +74,6 @@ def opened(path: str, kind: str) -> Iterator[h5py.File]:
             yield file
     except (OSError, RuntimeError) as err:
         raise not_as_named(path, kind, err) from err
-
-
-def block(dataset: h5py.Dataset, start: int, stop: int) -> NDArray[Any]:
-    """Return some rows of a dataset; words as bytes."""
-    found: NDArray[Any] = dataset[start:stop]
-    return found
 
 
 def _parts(path: str, read: Read) -> list[Part]:

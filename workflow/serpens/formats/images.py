@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from serpens.errors import DataError, listed
 from serpens.formats import registry
@@ -31,6 +32,8 @@ MODES = {1: "L", 3: "RGB"}
 DEEP = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 FOLDER_SCHEMA = pa.schema([("file", pa.string()), ("class", pa.string())])
 PIXEL = "pixel"
+# The tag of EXIF that says how an image is to be turned, and its values for a quarter to either side.
+ORIENTATION, QUARTERS = 0x0112, (5, 6, 7, 8)
 
 
 class Shape(NamedTuple):
@@ -181,6 +184,14 @@ def _upright(file: Path, image: Image.Image, read: Read) -> Image.Image:
     if channels is None:
         msg = f"{file}: must be grey or RGB; it is {image.mode}: convert it, or say read: {{channels: 1}} or 3"
         raise DataError(msg)
+    # which Pillow 13 reads with the sides swapped, without a word
+    turned = image.getexif().get(ORIENTATION, 1) in QUARTERS
+    if turned and isinstance(image, TiffImageFile) and image.tile[0][0] != "libtiff":
+        msg = (
+            f"{file}: must be compressed, or lie as it is to be seen; it is a plain TIFF to be turned: write it as PNG"
+        )
+        raise DataError(msg)
+    image.load()  # by which Pillow turns a TIFF already
     return ImageOps.exif_transpose(image).convert(MODES[channels])
 
 

@@ -68,6 +68,8 @@ def _batch(schema: pa.Schema, rows: list[dict[str, Any]]) -> pa.RecordBatch:
 def _kinds(path: str) -> Kinds:
     kinds = Kinds()
     for number, row in _rows(path):
+        if kinds.note_row(row):
+            continue  # as a line before, which held no list
         for name, value in row.items():
             if isinstance(value, list):
                 msg = (
@@ -75,7 +77,6 @@ def _kinds(path: str) -> Kinds:
                     "keys of their own, or leave the key out"
                 )
                 raise DataError(msg)
-            kinds.note(name, value)
     check_names(path, list(kinds.of))
     return kinds
 
@@ -101,7 +102,10 @@ def _rows(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _flat(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return an object with the objects inside it spread out; those are flat already."""
-    found: dict[str, Any] = {}
+    found = dict(pairs)
+    if len(found) == len(pairs) and dict not in map(type, found.values()):
+        return found
+    found = {}
     for key, value in pairs:
         inner = {f"{key}.{name}": part for name, part in value.items()} if value.__class__ is dict else {key: value}
         if twice := found.keys() & inner.keys():

@@ -3,7 +3,7 @@
 A first reading notes what kinds of values a column has; a second one makes columns of the type that follows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
 from typing import Any
 
@@ -12,6 +12,8 @@ import pyarrow as pa
 EXACT = 2**53
 """Up to here float64 holds every whole number."""
 LARGEST = 2**63
+FORMS = 1000
+"""Forms of rows that are kept, whatever the number of rows."""
 
 
 class Written(str):
@@ -33,6 +35,20 @@ class Kinds:
 
     def __init__(self) -> None:
         self.of: dict[str, set[type]] = {}
+        # forms of rows that were noted: names and types, with the names of the whole numbers among them
+        self._forms: dict[tuple[object, ...], list[str]] = {}
+
+    def note_row(self, row: Mapping[str, Any]) -> bool:
+        """Note the values of a row; return whether a row of the same names and types was noted before."""
+        form = (tuple(row), tuple(map(type, row.values())))
+        whole = self._forms.get(form)
+        if whole is not None and all(-EXACT <= row[name] <= EXACT for name in whole):
+            return True
+        for name, value in row.items():
+            self.note(name, value)
+        if len(self._forms) < FORMS:
+            self._forms[form] = [name for name, value in row.items() if value.__class__ is int]
+        return False
 
     def note(self, name: str, value: Any) -> None:
         """Note one value of a column; None is a missing one."""

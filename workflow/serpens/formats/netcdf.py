@@ -67,7 +67,7 @@ def _opened(path: str) -> Iterator[xr.Dataset]:
             engine = "scipy" if file.read(len(CLASSIC)) == CLASSIC else "h5netcdf"
         with xr.open_dataset(path, engine=engine, decode_timedelta=False, cache=False) as dataset:
             yield dataset
-    except (OSError, RuntimeError, ValueError, TypeError) as err:
+    except (OSError, RuntimeError, ValueError, TypeError, IndexError) as err:
         raise not_as_named(path, "NetCDF", err) from err
 
 

@@ -53,8 +53,12 @@ class Format:
 
     @property
     def words(self) -> str:
-        """The format and how its files are named, such as ``Excel (.xlsx)``."""
-        return f"{self.name} ({listed(self.suffixes)})"
+        """The format and how its files are named when they are not packed, such as ``Excel (.xlsx)``."""
+        return f"{self.name} ({listed(_bare(self.suffixes))})"
+
+
+def _bare(suffixes: Iterable[str]) -> list[str]:
+    return [suffix for suffix in suffixes if suffix.count(".") < 2]
 
 
 def _packed(*suffixes: str, packers: tuple[str, ...] = (".gz",)) -> tuple[str, ...]:
@@ -97,6 +101,7 @@ FORMATS = (
     IMAGES,
 )
 SUFFIXES = tuple(suffix for each in FORMATS for suffix in each.suffixes)
+BARE = tuple(_bare(SUFFIXES))
 
 
 def of(path: str) -> Format:
@@ -110,7 +115,10 @@ def of(path: str) -> Format:
     for each in FORMATS:
         if path.endswith(each.suffixes):
             return each
-    msg = f"{path}: the name must end in one of {listed(SUFFIXES)}, which says what the file holds; it does not"
+    msg = (
+        f"{path}: the name must end in one of {listed(BARE)} (text also packed, such as .csv.gz), which says what the "
+        "file holds; it does not"
+    )
     raise DataError(msg)
 
 
