@@ -58,8 +58,8 @@ def test_a_name_that_says_nothing():
         registry.of("t.xls")
     assert str(caught.value) == (
         "t.xls: the name must end in one of .csv, .tsv, .txt, .dat, .parquet, .feather, .arrow, .jsonl, .ndjson, "
-        ".xlsx, .h5ad, .h5, .hdf5, .nc, .fasta, .fa, .fastq, .fq, .smi, .npy, .npz, / (text also packed, such as .csv.gz), "
-        "which says what the file holds; it does not"
+        ".xlsx, .h5ad, .h5, .hdf5, .nc, .fasta, .fa, .fastq, .fq, .smi, .npy, .npz, / (text also packed, such as "
+        ".csv.gz), which says what the file holds; it does not"
     )
 
 
