@@ -125,6 +125,14 @@ def test_quotes_in_words_far_down_are_read_as_they_stand():
     assert found.slice(MANY // 2, 1).to_pylist() == [{"x": '5" pipe', "y": "a,b"}]
 
 
+@pytest.mark.parametrize("block", range(4, 24))
+def test_a_quote_in_a_word_moves_no_end_of_a_row(monkeypatch, block):
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", block)
+    monkeypatch.setattr(delimited, "COLUMN_BYTES", 0)
+    Path("t.csv").write_text('x,y\n5"b,"\nz"\n5,6\n')
+    assert pa.Table.from_batches(batches()).to_pydict() == {"x": ['5"b', "5"], "y": ["\nz", "6"]}
+
+
 @pytest.mark.parametrize(("odd", "times"), [(b'5" pipe,"a,b"\n', 0), (b"   \n", 1)])
 def test_the_exact_reader_reads_no_more_than_the_block_that_needs_it(monkeypatch, odd, times):
     read, exact = [], delimited._exact
