@@ -5,7 +5,7 @@ import pytest
 from serpens import splits, stages
 from serpens.cleaning import clean
 from serpens.errors import DataError
-from serpens.sources import COHORT
+from serpens.sources.cohorts import COHORT
 
 FRACTIONS = {"validation": 0.15, "calibration": 0.1, "test": 0.2}
 

@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from serpens import codedigest
+from serpens import codedigest, settings
 from serpens.codedigest import Code, Reader
+from serpens.config import Study
 
 ROOT = Path(__file__).parents[2]
+FILE = {"question": "Why?", "target": "y", "data": "t.csv"}
+COLLECT = settings.collect(Study.model_validate(FILE))
 SETTINGS = {
-    "collect": {"data": {"simulator": None}},
+    "collect": COLLECT,
     "clean": {},
     "split": {},
     "train": {"family": "mlp", "settings": {}},
@@ -30,11 +33,15 @@ def workflow(tmp_path, monkeypatch):
     return copy
 
 
-def code(rule, **settings) -> Code:
+def code(rule, **given) -> Code:
     reader = Reader(codedigest.WORKFLOW.parent / ".snakemake/code.json")  # each version of a module is read once
-    found = reader.code(rule, settings or SETTINGS[rule])
+    found = reader.code(rule, given or SETTINGS[rule])
     reader.save()
     return found
+
+
+def simulator(name: str):
+    return COLLECT | {"data": COLLECT["data"] | {"file": None, "simulator": name}}
 
 
 def digests() -> dict[str, str]:
@@ -84,7 +91,7 @@ def test_what_means_the_same_is_the_same(workflow, name, before, after):
         ("serpens/splits.py", "hashlib.sha256", "hashlib.sha512", "split"),
         ("serpens/statistics.py", "def interval(", "def interval(  # bounds\n", ""),
         ("scripts/collect.py", "stages.collect", "(stages).collect", ""),
-        ("scripts/collect.py", "io.write_arrow", "io.write_table", "collect"),
+        ("scripts/collect.py", "io.write_stream", "io.write_arrow", "collect"),
         ("serpens/templates/style.css", "}", " }", "report index"),
         ("serpens/report.py", "total_seconds=float", "total_seconds=1 + float", "report index"),
     ],
@@ -142,7 +149,7 @@ def test_the_users_own_files_count(workflow, tmp_path):
         assert (code("train", **settings).sha256 == before_sha) is same, (name, after)
     evaluated = code("evaluate", families={"mine": "custom"}, custom={"mine": "net.py:Net"})
     assert "net.py.Net" in evaluated.definitions
-    simulated = code("collect", data={"simulator": "net.py:unused"})
+    simulated = code("collect", **simulator("net.py:unused"))
     assert "net.py.unused" in simulated.definitions
     assert "numpy" in simulated.libraries
 
@@ -179,9 +186,9 @@ def test_a_name_of_the_function_itself_is_no_name_of_the_module(workflow, tmp_pa
         "table = 1\nother = 2\n\n\ndef f(table):\n    g = lambda other: other\n"
         "    return table, [table for other in g(1)]\n\n\ndef h():\n    global other\n    other = 3\n    return other\n"
     )
-    found = code("collect", data={"simulator": "own.py:f"}).definitions
+    found = code("collect", **simulator("own.py:f")).definitions
     assert [name for name in found if name.startswith("own.py")] == ["own.py.f"]
-    found = code("collect", data={"simulator": "own.py:h"}).definitions
+    found = code("collect", **simulator("own.py:h")).definitions
     assert "own.py.other" in found
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from serpens.config import Claim, Column, Data, Image, Project, Resources, Split, Study, Training
+from serpens.config import Claim, Column, Data, Image, Project, Read, Resources, Split, Study, Training
 from serpens.jobs import INDEX, Job, Jobs
 from serpens.modelconfig import CNN, MLP, BoostedTrees, Custom, Linear, Trivial
 from serpens.settings import as_json
@@ -21,6 +21,9 @@ BASE = {
 }
 SERIES = BASE | {"task": "forecasting", "time": "t", "horizon": 4, "history": 8, "season": 2, "split": None}
 IMAGE = BASE | {"image": {"columns": "p*", "shape": [1, 2, 2]}, "models": [{"name": "m", "family": "cnn"}]}
+URL = BASE | {"data": {"url": "https://a.org/t.csv", "sha256": "0" * 64}}
+STORED = BASE | {"data": {"storage": "s3://bucket/t.csv"}}
+HUB = {"repository": "lab/cells", "revision": "0" * 40, "file": "t.csv"}
 SIMULATED = BASE | {"data": {"simulator": "qubit", "rows": 100}}
 
 FROM_COLLECT = "collect report"
@@ -37,6 +40,18 @@ KEYS = {
     "data.seed": (SIMULATED, 1, FROM_COLLECT),
     "data.arguments": (SIMULATED, {"noise": 0.1}, FROM_COLLECT),
     "data.sha256": (BASE, "0" * 64, FROM_COLLECT),
+    # the content is what was asked for: where it is fetched from is told in the report
+    "data.url": (URL, ["https://b.org/t.csv"], "report"),
+    "data.mirrors": (URL, ["https://c.org/t.csv"], "report"),
+    "data.name": (URL, "u.csv", "report"),
+    "data.storage": (STORED, ["s3://bucket/u.csv"], FROM_COLLECT),
+    "data.openml": (BASE | {"data": {"openml": 61}}, 62, FROM_COLLECT),
+    "data.huggingface": (BASE | {"data": {"huggingface": HUB}}, HUB | {"file": "u.csv"}, FROM_COLLECT),
+    "data.transpose": (BASE | {"split": {"folds": 2}}, "sample", FROM_COLLECT),
+    "data.join": (BASE, [{"file": "u.csv", "on": "x"}], FROM_COLLECT),
+    "read.member": (BASE, "t.csv", FROM_COLLECT),
+    "read.max_expanded_mb": (BASE, 7.0, FROM_COLLECT),
+    "read.max_ratio": (BASE, 7.0, FROM_COLLECT),
     "data.license": (BASE, "MIT", FROM_COLLECT),
     "data.citation": (BASE, "Us", FROM_COLLECT),
     "target": (BASE, "z", FROM_CLEAN),
@@ -159,6 +174,7 @@ def test_a_key_reruns_its_rules(key):
 def test_every_key_is_in_the_table():
     sections = {
         "data": Data,
+        "read": Read,
         "test_on": Claim,
         "split": Split,
         "image": Image,

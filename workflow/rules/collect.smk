@@ -21,5 +21,7 @@ rule collect:
         **asks("collect"),
     params:
         settings=settings_of("collect"),
+        # which of them gives the bytes changes no result
+        addresses=lambda w: PROJECT.studies[w.study].data.addresses,
     script:
         "../scripts/collect.py"

@@ -18,7 +18,7 @@ from serpens.columns import Parsed, number_as_text, parse, time_as_text
 from serpens.config import Task
 from serpens.configtypes import choice
 from serpens.errors import DataError, listed
-from serpens.sources import COHORT
+from serpens.sources.cohorts import COHORT
 
 # A target of numbers with more distinct values than this is a value, not a class.
 MAX_CLASSES = 20

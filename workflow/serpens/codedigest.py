@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from serpens import io
 from serpens.families import FAMILIES, NETWORKS
 from serpens.simulators.registry import SIMULATORS
+from serpens.sources.registry import SOURCES, STEPS, kind, steps
 
 WORKFLOW = Path(__file__).resolve().parents[1]
 PACKAGE = "serpens"
@@ -32,6 +33,7 @@ OUTSIDE = frozenset(
         "config",
         "configtypes",
         "dataconfig",
+        "readconfig",
         "columnconfig",
         "modelconfig",
         "errors",
@@ -46,6 +48,8 @@ OUTSIDE = frozenset(
         "threads",
         "usage",
         "simulators.registry",
+        "sources.registry",
+        "sources.secrets",
     )
 )
 # Files that a module reads at run time.
@@ -93,8 +97,11 @@ def roots(rule: str, settings: Mapping[str, Any]) -> set[Place]:
     elif rule == "evaluate":
         for name, family in settings["families"].items():
             found |= _family(family, settings["custom"].get(name), "Network")
-    elif rule == "collect" and (simulator := settings["data"]["simulator"]):
-        found.add(Place(SIMULATORS[simulator], "simulate") if simulator in SIMULATORS else _definition(simulator))
+    elif rule == "collect":
+        found.add(Place(SOURCES[kind(settings["data"])], "bring"))
+        found |= {Place(STEPS[step], "apply") for step in steps(settings)}
+        if simulator := settings["data"]["simulator"]:
+            found.add(Place(SIMULATORS[simulator], "simulate") if simulator in SIMULATORS else _definition(simulator))
     return found
 
 

@@ -1,7 +1,8 @@
 """The study configuration: every key with its type, range, unit, default and meaning.
 
-With :mod:`serpens.dataconfig`, :mod:`serpens.columnconfig` and :mod:`serpens.modelconfig` this is the only
-place where they are written; the JSON Schema and ``docs/configuration.md`` are made from it. It is imported each
+With :mod:`serpens.dataconfig`, :mod:`serpens.readconfig`, :mod:`serpens.columnconfig` and
+:mod:`serpens.modelconfig` this is the only place where they are written; the JSON Schema and
+``docs/configuration.md`` are made from it. It is imported each
 time Snakemake plans, so it imports nothing heavy, and it opens no file: what the files say is checked in
 :mod:`serpens.planning`, line numbers and spelling in :mod:`serpens.configfile`.
 """
@@ -46,6 +47,7 @@ from serpens.modelconfig import (
     TrainingOverrides,
     Trivial,
 )
+from serpens.readconfig import Read
 
 __all__ = [
     "CNN",
@@ -60,6 +62,7 @@ __all__ = [
     "Linear",
     "Model",
     "Project",
+    "Read",
     "Resources",
     "Split",
     "Study",
@@ -173,6 +176,8 @@ class Study(Section):
     """What you want to know, as a sentence; heads the report."""
     data: Data
     """Where the data come from."""
+    read: Read = Read()
+    """How files are read, where they do not say it themselves."""
     target: Text
     """Column to predict."""
     task: Task | None = None

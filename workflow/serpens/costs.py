@@ -68,7 +68,8 @@ CORE_ACTIVATION, GPU_ACTIVATION = 3e-9, 3e-11
 def collect(study: Study, extent: Extent) -> Cost:
     """Text becomes one Python string a cell before it becomes a column; Parquet has columns."""
     cells = extent.rows * extent.columns
-    a_cell = 16 if str(study.data.file).endswith(".parquet") else 80
+    files = study.data.file or ()
+    a_cell = 16 if files and all(path.endswith(".parquet") for path in files) else 80
     own = study.data.simulator is not None and ":" in study.data.simulator
     seconds = OWN_SIMULATOR_SECONDS if own else IMPORTS_SECONDS + 0.6e-6 * cells
     words = "; how long your simulator takes is not known" if own else ""

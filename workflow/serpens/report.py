@@ -36,7 +36,7 @@ def make(settings: Settings, folder: StudyFolder) -> Report:
     on_gpus = costs[costs["on_gpu"]]
     drawn = _tables(evaluation, cleaning, folder, runs, costs, digest.classes)
     figures = _figures(drawn, evaluation, digest.classes, settings["study"]["target"])
-    study = ResolvedStudy.read(folder.root / "study.json")
+    study = ResolvedStudy.model_validate(io.read_json(folder.root / "study.json"))
     kept = history.entries(folder)
     page = pages.render(
         "report.html",

@@ -22,8 +22,13 @@ def models(study: Study) -> dict[str, Model]:
 
 
 def collect(study: Study) -> dict[str, Any]:
-    """Where the data come from."""
-    return {"data": study.data.model_dump(), "cohort": study.test_on.file}
+    """Where the data come from; of a download its digest and its ending, whatever the address."""
+    data = study.data.model_dump(exclude={"url", "mirrors", "name"})
+    return {
+        "data": data | {"url": study.data.suffixes},
+        "cohort": study.test_on.file,
+        "read": study.read.model_dump(),
+    }
 
 
 def clean(study: Study) -> dict[str, Any]:

@@ -6,8 +6,9 @@ Each takes the settings of its rule (:mod:`serpens.settings`) and data, and retu
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from serpens.checkpoints import Checkpoints
     from serpens.cleaning import Cleaned
     from serpens.fitting import Fitted
-    from serpens.sources import Collected
+    from serpens.sources.collecting import Collected
 
 logger = logging.getLogger(__name__)
 
@@ -33,21 +34,31 @@ Settings = Mapping[str, Any]
 ROW, CONTENT, COHORT = "row", "content", "__cohort__"
 
 
-def collect(settings: Settings) -> "Collected":
-    """Bring a study's data here, and an outside cohort's beside them."""
-    from serpens import sources
+@contextmanager
+def collect(
+    settings: Settings,
+    *,
+    digests: Mapping[str, str] | None = None,
+    addresses: Sequence[Sequence[str]] = (),
+    retrieved: Sequence[str] = (),
+) -> "Iterator[Collected]":
+    """Bring a study's data here, as one table; what is unpacked for it is removed when the block ends.
 
-    data = settings["data"]
-    if data["simulator"]:
-        collected = sources.collect_simulator(
-            data["simulator"], rows=data["rows"], seed=data["seed"], arguments=data["arguments"]
-        )
-    else:
-        collected = sources.collect_file(data["file"], sha256=data["sha256"])
-    if settings["cohort"]:
-        collected = sources.append_cohort(collected, sources.collect_file(settings["cohort"]))
-    described = collected.source.model_copy(update={"license": data["license"], "citation": data["citation"]})
-    return replace(collected, source=described)
+    Parameters
+    ----------
+    digests
+        sha256 of files that were read already, by path.
+    addresses
+        Where the bytes of each file are that is downloaded; which of them gives them changes no result.
+    retrieved
+        Files that Snakemake brought from a storage.
+    """
+    from serpens.sources import collecting, disk
+    from serpens.sources.parts import Given
+
+    with disk.scratch() as folder:
+        given = Given(folder, tuple(map(tuple, addresses)), tuple(retrieved), digests or {})
+        yield collecting.collect(settings, given)
 
 
 def clean(settings: Settings, table: "pd.DataFrame") -> "Cleaned":

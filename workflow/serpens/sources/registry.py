@@ -1,0 +1,56 @@
+"""Where data can come from, and which files hold tables: names alone, known before any job."""
+
+from collections.abc import Mapping
+from typing import Any
+
+SOURCES = {
+    "file": "serpens.sources.files",
+    "url": "serpens.sources.download",
+    "storage": "serpens.sources.storage",
+    "openml": "serpens.sources.openml",
+    "huggingface": "serpens.sources.huggingface",
+    "simulator": "serpens.sources.simulation",
+}
+"""The key of the section ``data`` that names a source, and the module that brings its files here with ``bring``."""
+
+STEPS = {
+    "unpack": "serpens.sources.archives",
+    "transpose": "serpens.sources.transposition",
+    "join": "serpens.sources.joins",
+    "cohort": "serpens.sources.cohorts",
+}
+"""What may be done to files and tables on their way, and the module that does it with ``apply``."""
+
+TABLES = (".csv", ".tsv", ".parquet")
+PACKED = (".csv.gz", ".tsv.gz")
+"""Tables that are packed, each alone in a file."""
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
+"""Files that hold files."""
+FILE_TYPES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", *ARCHIVES)
+
+
+def kind(data: Mapping[str, Any]) -> str:
+    """Return the key that says where data come from."""
+    return next(key for key in SOURCES if data[key] is not None)
+
+
+def ending(name: str, endings: tuple[str, ...]) -> str | None:
+    """Return the longest of the endings that a name has."""
+    return max((each for each in endings if name.lower().endswith(each)), key=len, default=None)
+
+
+def must_unpack(name: str) -> bool:
+    """Return whether a file must be unpacked before it can be read as a table."""
+    return ending(name, (*PACKED, *ARCHIVES)) is not None
+
+
+def steps(settings: Mapping[str, Any]) -> list[str]:
+    """Return what is done to the data of a study on their way, by the settings of collecting."""
+    data = settings["data"]
+    files = [*(data["file"] or ()), *(data["url"] or ()), *(data["storage"] or ())]
+    files += [join["file"] for join in data["join"]] + [settings["cohort"] or ""]
+    files += [data["huggingface"]["file"]] if data["huggingface"] else []
+    # what a folder or a pattern holds is seen when it is looked at
+    packed = any(must_unpack(name) or name.endswith("/") or name.endswith("*") for name in files)
+    wanted = {"unpack": packed, "transpose": data["transpose"], "join": data["join"], "cohort": settings["cohort"]}
+    return [step for step, used in wanted.items() if used]
