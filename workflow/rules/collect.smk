@@ -7,7 +7,7 @@ Makes   data/raw.parquet, data/source.json
 
 rule collect:
     input:
-        unpack(needs("collect", files=sources)),
+        unpack(needs("collect", files=sources, notes=notes, retrieved=stored)),
     output:
         raw=of_study("data/raw.parquet"),
         source=of_study("data/source.json"),

@@ -7,6 +7,7 @@ files without importing them.
 import ast
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
+from importlib.util import find_spec
 from math import prod
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from serpens.glance import count_rows, header, require
 from serpens.layout import Run
 from serpens.simulators.registry import SIMULATORS
 from serpens.sources.paths import keys, written_out
-from serpens.sources.registry import ARCHIVES, ending
+from serpens.sources.registry import ARCHIVES, ending, installation, plugin
 
 KeyPath = tuple[str | int, ...]
 Fault = tuple[KeyPath, str]
@@ -133,6 +134,11 @@ def runs(study: Study, n_splits: int) -> list[Run]:
 def faults(study: Study) -> Iterator[Fault]:
     """Yield what the files contradict in a study: missing files, definitions, arguments and columns."""
     yield from _code_faults(study)
+    for place, query in enumerate(study.data.storage or ()):
+        name, _ = plugin(query)
+        if find_spec(f"snakemake_storage_plugin_{name.replace('-', '_')}") is None:
+            text = f"needs Snakemake's storage plugin {name}, which is not installed: {installation(name)}"
+            yield ("data", "storage", place), text
     claim = study.test_on.file
     ours = theirs = None
     missing = False

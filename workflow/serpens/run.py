@@ -123,7 +123,10 @@ def _origin(snakemake: "Snakemake") -> provenance.Origin:
     settings = json.loads(snakemake.params.settings)
     rule = _rule_of(snakemake.output.record)
     code = codedigest.Reader(CODE_CACHE).code(rule, settings)
-    return provenance.origin(rule, code, settings, map(str, snakemake.input))
+    # what Snakemake brought for this job goes with it; which object it is, a note says that is an input too
+    brought = set(map(str, snakemake.input.get("retrieved", ())))
+    inputs = [path for path in map(str, snakemake.input) if path not in brought]
+    return provenance.origin(rule, code, settings, inputs)
 
 
 def _rule_of(record: str) -> str:

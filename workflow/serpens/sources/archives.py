@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from serpens.errors import DataError, listed, nearest
+from serpens.configtypes import choice
+from serpens.errors import DataError, listed
 from serpens.sources.disk import MB, writing
 from serpens.sources.parts import File
 from serpens.sources.registry import PACKED, TABLES, ending, must_unpack
@@ -104,8 +105,7 @@ def _chosen(file: File, names: list[str], member: str | None) -> str:
             raise DataError(msg)
     if member is not None:
         if member not in names:
-            held = listed(names) or "nothing"
-            raise DataError(f"{file.origin}: there is no member {member!r}{nearest(member, names)}; it holds {held}")
+            raise DataError(f"{file.origin}: there is no member {member!r}{choice(member, names, 'it holds')}")
         return member
     tables = [name for name in names if ending(name, (*TABLES, *PACKED)) and not _hidden(name)]
     if len(tables) != 1:

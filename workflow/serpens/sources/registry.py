@@ -29,6 +29,25 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 FILE_TYPES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", *ARCHIVES)
 
 
+PLUGINS = {"gs": "gcs"}
+"""Plugins of Snakemake whose name is not how their queries begin."""
+LOCKED = {"s3": "s3", "fs": "storage"}
+"""Plugins that Serpens is tested with, and the file in ``requirements/`` that holds their versions."""
+
+
+def plugin(query: str) -> tuple[str, str]:
+    """Return the storage plugin that a query is for, and the query as the plugin reads it."""
+    scheme, _, rest = query.partition("://")
+    # a plain path is all that this one takes
+    return PLUGINS.get(scheme, scheme), rest if scheme == "fs" else query
+
+
+def installation(name: str) -> str:
+    """Return the command that installs a storage plugin."""
+    what = f"-r requirements/{LOCKED[name]}.lock" if name in LOCKED else f"snakemake-storage-plugin-{name}"
+    return f".venv/bin/python -m pip install {what}"
+
+
 def kind(data: Mapping[str, Any]) -> str:
     """Return the key that says where data come from."""
     return next(key for key in SOURCES if data[key] is not None)
