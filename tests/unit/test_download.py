@@ -462,7 +462,8 @@ def test_a_disk_that_is_full_is_said_and_what_came_is_kept(serve, tmp_path):
         assert full.wait() == 1
     assert told.splitlines()[-1] == (
         f"EnvironmentFaultError: {tmp_path / RIGHT}.part cannot be written; no room is left "
-        f"({os.strerror(errno.EFBIG)}): free some, then run again; what has come is kept, and the next run goes on from there"
+        f"({os.strerror(errno.EFBIG)}): free some, then run again; what has come is kept, and the next run goes on "
+        "from there"
     )
     assert (tmp_path / f"{RIGHT}.part").stat().st_size <= HALF
     with child(server, tmp_path) as again:

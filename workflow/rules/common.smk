@@ -19,8 +19,8 @@ from serpens.locks import holder
 from serpens.plan import Plan
 from serpens.settings import as_json
 from serpens.sources.registry import plugin
+from serpens.sources.remote import note, seen
 from serpens.sources.secrets import shown, without
-from serpens.sources.storage import note, seen
 from serpens.splits import PARTS
 
 

@@ -1,7 +1,7 @@
 """What nobody may read: credentials in addresses and settings. They come from the environment or the usual files."""
 
 import re
-from urllib.parse import SplitResult, parse_qsl, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit
 
 ADVICE = (
     "credentials never stand in a configuration: it is copied into results; give them by the environment or the usual "
@@ -37,7 +37,7 @@ def shown(address: str) -> str:
         query = "&".join(f"{key}=…" for key, _ in parse_qsl(parts.query, keep_blank_values=True))
     except ValueError:
         return "an address that cannot be read"
-    return urlunsplit(SplitResult(parts.scheme, host, parts.path, query, ""))
+    return f"{parts.scheme}://{host}{parts.path}{'?' if query else ''}{query}"
 
 
 def without(text: str) -> str:
