@@ -199,3 +199,21 @@ def test_modules_outside_compute_no_number():
         for library in ("numpy", "torch", "pandas", "sklearn", "scipy", "pyarrow"):
             assert f"import {library}" not in text, module
             assert f"from {library}" not in text, module
+
+
+@pytest.mark.parametrize(
+    ("data", "modules"),
+    [
+        ({}, "files"),
+        ({"file": ["t.csv.gz"]}, "files archives"),
+        ({"file": None, "url": [".csv"]}, "files download"),
+        ({"transpose": "sample"}, "files transposition"),
+        ({"join": [{"file": "u.csv"}]}, "files joins"),
+        ({"file": None, "openml": 61}, "files openml"),
+    ],
+)
+def test_a_source_counts_where_it_is_used_alone(data, modules):
+    found = code("collect", **(COLLECT | {"data": COLLECT["data"] | data})).definitions
+    used = {name.split(".")[2] for name in found if name.startswith("serpens.sources.")}
+    named = {"files", "archives", "download", "storage", "openml", "huggingface", "joins", "transposition", "cohorts"}
+    assert used & named == set(modules.split())
