@@ -124,7 +124,7 @@ def _origin(snakemake: "Snakemake") -> provenance.Origin:
     rule = _rule_of(snakemake.output.record)
     code = codedigest.Reader(CODE_CACHE).code(rule, settings)
     # what Snakemake brought for this job goes with it; which object it is, a note says that is an input too
-    brought = set(map(str, snakemake.input.get("retrieved", ())))
+    brought = set(map(str, getattr(snakemake.input, "retrieved", ())))
     inputs = [path for path in map(str, snakemake.input) if path not in brought]
     return provenance.origin(rule, code, settings, inputs)
 
