@@ -35,10 +35,10 @@ plan: .venv/core
 verify: .venv/core
 	@PYTHONPATH=workflow .venv/bin/python -m serpens.verify $(ARGS)
 
-test: .venv/test .venv/plugin
+test: .venv/test .venv/plugin .venv/moto
 	$(TESTING) -m "not slow" $(ARGS)
 
-test-full: .venv/test .venv/plugin
+test-full: .venv/test .venv/plugin .venv/moto
 	$(TESTING) $(ARGS)
 
 check: .venv/test
@@ -105,6 +105,12 @@ again:
 .venv/plugin: requirements/slurm.lock .venv/core
 	grep -v '^-r' $< > .venv/plugin.lock
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $@ -r .venv/plugin.lock
+	@touch $@
+
+# a server of S3 and what reads from it, apart from the rest: botocore needs an older library than core.lock has
+.venv/moto: requirements/moto.lock requirements/s3.lock .venv/core
+	grep -hv '^-r' requirements/s3.lock $< > .venv/moto.lock
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $@ -r .venv/moto.lock
 	@touch $@
 
 .PHONY: again run setup slurm why plan verify checkpoints test test-full check generate

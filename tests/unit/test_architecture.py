@@ -20,6 +20,7 @@ PLANNING = (
     "configfile",
     "configtypes",
     "dataconfig",
+    "readconfig",
     "columnconfig",
     "readconfig",
     "modelconfig",
@@ -71,7 +72,7 @@ def test_the_maths_knows_no_files_and_no_studies(module):
 
 @pytest.mark.parametrize("module", [name for name in MODULES if room(name) in PLANNING])
 def test_the_plan_needs_the_plan_alone(module):
-    others = {"simulators", "families", "formats", "streams", "pieces"}
+    others = {"simulators", "sources", "families", "formats", "streams", "pieces"}
     assert {room(name) for name in imported(MODULES[module])} <= {*PLANNING, *others}
 
 

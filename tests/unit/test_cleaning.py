@@ -6,7 +6,7 @@ from tests.unit.tabular import clean
 
 from serpens import splits
 from serpens.errors import DataError
-from serpens.washing import COHORT
+from serpens.io import COHORT
 
 FRACTIONS = {"validation": 0.15, "calibration": 0.1, "test": 0.2}
 

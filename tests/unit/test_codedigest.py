@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from serpens import codedigest
+from serpens import codedigest, settings
 from serpens.codedigest import Code, Reader
+from serpens.config import Study
 
 ROOT = Path(__file__).parents[2]
+FILE = {"question": "Why?", "target": "y", "data": "t.csv"}
+COLLECT = settings.collect(Study.model_validate(FILE))
 SETTINGS = {
-    "collect": {"data": {"simulator": None, "file": "t.csv"}, "cohort": None, "read": {}},
+    "collect": COLLECT,
     "clean": {},
     "split": {},
     "train": {"family": "mlp", "settings": {}},
@@ -30,15 +33,15 @@ def workflow(tmp_path, monkeypatch):
     return copy
 
 
-def code(rule, **settings) -> Code:
+def code(rule, **given) -> Code:
     reader = Reader(codedigest.WORKFLOW.parent / ".snakemake/code.json")  # each version of a module is read once
-    found = reader.code(rule, settings or SETTINGS[rule])
+    found = reader.code(rule, given or SETTINGS[rule])
     reader.save()
     return found
 
 
-def simulator(name):
-    return {"data": {"simulator": name, "file": None}, "cohort": None, "read": {}}
+def simulator(name: str):
+    return COLLECT | {"data": COLLECT["data"] | {"file": None, "simulator": name}}
 
 
 def digests() -> dict[str, str]:
@@ -88,7 +91,7 @@ def test_what_means_the_same_is_the_same(workflow, name, before, after):
         ("serpens/splits.py", "hashlib.sha256", "hashlib.sha512", "split"),
         ("serpens/statistics.py", "def interval(", "def interval(  # bounds\n", ""),
         ("scripts/collect.py", "stages.collect", "(stages).collect", ""),
-        ("scripts/collect.py", "io.write_arrow", "io.write_table", "collect"),
+        ("scripts/collect.py", "io.write_stream", "io.write_arrow", "collect"),
         ("serpens/templates/style.css", "}", " }", "report index"),
         ("serpens/report.py", "total_seconds=float", "total_seconds=1 + float", "report index"),
     ],
@@ -196,3 +199,21 @@ def test_modules_outside_compute_no_number():
         for library in ("numpy", "torch", "pandas", "sklearn", "scipy", "pyarrow"):
             assert f"import {library}" not in text, module
             assert f"from {library}" not in text, module
+
+
+@pytest.mark.parametrize(
+    ("data", "modules"),
+    [
+        ({}, "files"),
+        ({"file": ["t.csv.gz"]}, "files archives"),
+        ({"file": None, "url": [".csv"]}, "files download"),
+        ({"transpose": "sample"}, "files transposition"),
+        ({"join": [{"file": "u.csv"}]}, "files joins"),
+        ({"file": None, "openml": 61}, "files openml"),
+    ],
+)
+def test_a_source_counts_where_it_is_used_alone(data, modules):
+    found = code("collect", **(COLLECT | {"data": COLLECT["data"] | data})).definitions
+    used = {name.split(".")[2] for name in found if name.startswith("serpens.sources.")}
+    named = {"files", "archives", "download", "storage", "openml", "huggingface", "joins", "transposition", "cohorts"}
+    assert used & named == set(modules.split())

@@ -31,7 +31,7 @@ def study(**keys):
 
 def test_three_keys_make_a_study():
     smallest = study()
-    assert smallest.data.file == "my.csv"
+    assert smallest.data.file == ("my.csv",)
     assert smallest.task is None
     assert smallest.test_on.words == "new rows"
     assert smallest.split is None

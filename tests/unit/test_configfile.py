@@ -7,7 +7,13 @@ import yaml
 
 from serpens.configfile import load_project
 from serpens.errors import ConfigurationError
+from serpens.sources.secrets import ADVICE
 
+TYPES = (
+    ".csv, .tsv, .txt, .dat, .parquet, .feather, .arrow, .jsonl, .ndjson, .xlsx, .h5ad, .h5, .hdf5, .nc, .fasta, .fa, "
+    ".fastq, .fq, .smi, .npy, .npz, / (a folder), text also packed, such as .csv.gz, or of an archive: .zip, .tar, "
+    ".tar.gz, .tgz, .tar.xz, .tar.bz2"
+)
 GOOD = {"question": "Why?", "data": "my.csv", "target": "y"}
 STUDY_KEYS = (
     "question, data, read, target, task, positive_class, test_on, id, split, columns, features, drop, "
@@ -246,22 +252,62 @@ def test_season_strategy_needs_a_season():
     assert faults() == ["config.yaml:8: studies.s.baselines: trivial: strategy season needs the study's season"]
 
 
+HERE = "<the working directory>"
 WRONG_DATA = {
-    "{}": "data.file: data need a source: give file or simulator",
-    "{file: my.csv, simulator: qubit}": ("data.simulator: data have one source: give file or simulator, not both"),
-    "{url: 'http://example.org/a.csv'}": "data: url is not a source yet; data come from: file, simulator",
+    "{}": "data.file: data need a source: give one of file, url, storage, openml, huggingface, simulator",
+    "{file: my.csv, simulator: qubit}": "data.simulator: data have one source: give file or simulator, not both",
+    "{url: 'http://example.org/a.csv'}": (
+        "data.sha256: is required with url, because what stands at an address may change: give what sha256sum says of "
+        "the file that you mean"
+    ),
+    "{url: 'ftp://example.org/a.csv'}": (
+        "data.url: must be an address that begins with https:// or http://, found 'ftp://example.org/a.csv'; a file "
+        "here is named by file, another kind of storage by storage"
+    ),
+    "{url: 'file:///a.csv'}": (
+        "data.url: must be an address that begins with https:// or http://, found 'file:///a.csv'; a file "
+        "here is named by file, another kind of storage by storage"
+    ),
+    "{url: 'https://me:hush@example.org/a.csv'}": (
+        f"data.url: must hold nothing secret, found a user or a password in https://example.org/a.csv; {ADVICE}"
+    ),
+    "{url: 'https://example.org/a.csv?X-Amz-Signature=hush&v=1'}": (
+        "data.url: must hold nothing secret, found the key 'X-Amz-Signature' in "
+        f"https://example.org/a.csv?X-Amz-Signature=…&v=…; {ADVICE}"
+    ),
+    "{storage: 's3://me:hush@bucket/a.csv'}": (
+        f"data.storage: must hold nothing secret, found a user or a password in s3://bucket/a.csv; {ADVICE}"
+    ),
+    "{storage: 's3://bucket/a.csv', secret_key: hush}": (
+        f"data: must hold nothing secret, found the key 'secret_key'; {ADVICE}"
+    ),
+    f"{{url: ['http://a.org/a.csv', 'http://a.org/b.csv'], sha256: '{'0' * 64}'}}": (
+        "data.sha256: must be one for each url, in their order; found 1 for 2"
+    ),
+    f"{{url: 'http://a.org/12', sha256: '{'0' * 64}'}}": (
+        "data.url: must end as a table does (.csv, .csv.gz, .tsv, .tsv.gz, .parquet, .zip, .tar, .tar.gz, .tgz, "
+        ".tar.xz, .tar.bz2), or name must say what it is called; found http://a.org/12"
+    ),
+    "{huggingface: {repository: a/b, revision: main, file: t.csv}}": (
+        "data.huggingface.revision: must be a commit, 40 hexadecimal digits in lower case, since a branch or a tag may "
+        "be another tomorrow, found 'main'"
+    ),
+    "parts/*.csv": f"data.file: no file fits 'parts/*.csv', seen from {HERE}",
+    "parts/": f"data.file: there is no folder 'parts/', seen from {HERE}",
+    "{file: [my.csv, my.csv]}": "data.file: a file must be named once, or its rows count twice; named again: my.csv",
+    "{file: my.csv, join: [{file: other.csv, on: y}]}": (f"data.join[0].file: there is no file 'other.csv' in {HERE}"),
+    "{file: my.csv, join: [{file: my.csv, on: sample}]}": (
+        "data.file: the key 'sample' of join is no column of my.csv; its columns: y, age, date, site, p1, p2"
+    ),
     "{fil: my.csv}": (
         "data.fil: unknown key; did you mean 'file'? "
-        "allowed: file, simulator, rows, seed, arguments, sha256, license, citation"
+        "allowed: file, url, mirrors, name, storage, openml, huggingface, simulator, rows, seed, arguments, sha256, "
+        "transpose, join, license, citation"
     ),
     "../my.csv": (f"data.file: leaves the working directory, found '../my.csv'; {INSIDE}"),
     "a/../../my.csv": (f"data.file: leaves the working directory, found 'a/../../my.csv'; {INSIDE}"),
-    "my.xls": (
-        "data.file: must end in one of .csv, .tsv, .txt, .dat, .parquet, .feather, .arrow, .jsonl, .ndjson, .xlsx, "
-        ".h5ad, .h5, .hdf5, .nc, .fasta, .fa, .fastq, .fq, .smi, .npy, .npz, / (a folder of images), text also packed, "
-        "such as .csv.gz, found 'my.xls'"
-    ),
-    "{file: my.csv, rows: 5}": "data.rows: is for a simulator; a file is read whole",
+    "my.xls": f"data.file: must end in one of {TYPES}, found 'my.xls'",
+    "{file: my.csv, rows: 5}": "data.rows: is for a simulator; what file names is read whole",
     "{file: my.csv, sha256: abc}": "data.sha256: must be 64 hexadecimal digits in lower case, found 'abc'",
     "{simulator: qubit}": "data.rows: is required with a simulator: how many rows to simulate",
     "{simulator: qbit, rows: 5}": (
@@ -282,9 +328,9 @@ WRONG_DATA = {
 
 
 @pytest.mark.parametrize(("data", "message"), WRONG_DATA.items())
-def test_wrong_data(data, message):
+def test_wrong_data(data, message, folder):
     write(study_text(data=data))
-    assert faults() == [f"config.yaml:4: studies.s.{message}"]
+    assert faults() == [f"config.yaml:4: studies.s.{message.replace(HERE, str(folder))}"]
 
 
 def test_missing_file_names_the_nearest_and_where_it_looked(folder):
@@ -301,7 +347,7 @@ def test_missing_file_names_the_nearest_and_where_it_looked(folder):
 
 def test_absolute_paths_may_be_given(folder):
     write(study_text(data=folder / "my.csv"))
-    assert load_project("config.yaml").studies["s"].data.file == str(folder / "my.csv")
+    assert load_project("config.yaml").studies["s"].data.file == (str(folder / "my.csv"),)
 
 
 @pytest.mark.parametrize(

@@ -127,3 +127,17 @@ def test_parquet_is_looked_at_too():
 def test_bounds_are_those_of_the_jobs():
     assert learning.MAX_LEVELS == extent.MAX_LEVELS
     assert cleaning.MAX_CLASSES == extent.MAX_CLASSES
+
+
+def test_of_a_table_that_is_not_here_all_is_assumed_and_said():
+    told = extent.of(study(data={"url": "https://a.org/t.csv", "sha256": "0" * 64}, task="regression"))
+    assert (told.rows, told.columns, told.features, told.outputs) == (100_000, 30, 29, 1)
+    assert told.assumed == ("100,000 rows of 30 columns assumed, since the table is not here yet",)
+
+
+def test_parts_are_added_up_and_joined_columns_too():
+    for name in ("a.csv", "b.csv"):
+        table(40, name)
+    Path("sheet.csv").write_text("x,site\n0.0,3\n0.5,4\n")
+    told = extent.of(study(data={"file": ["a.csv", "b.csv"], "join": [{"file": "sheet.csv", "on": "x"}]}))
+    assert (told.rows, told.columns, told.features) == (80, 3, 2)

@@ -73,7 +73,7 @@ class World:
 
     def inputs(self, jobs, job):
         if job.rule == "collect":
-            return [jobs.project.studies[job.study].data.file]
+            return list(jobs.project.studies[job.study].data.file)
         return [str(self.output(before)) for before in jobs.before(job)]
 
     def make(self, job):

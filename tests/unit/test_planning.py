@@ -7,7 +7,7 @@ import pytest
 from serpens import contents, glance
 from serpens.config import Study
 from serpens.glance import header
-from serpens.planning import faults, n_splits, runs
+from serpens.planning import columns, faults, n_splits, runs
 
 
 @pytest.fixture(autouse=True)
@@ -134,3 +134,38 @@ def test_a_table_is_opened_once_for_each_content(monkeypatch):
     table(2500)
     assert n_splits(study()) == 1
     assert len(opened) == 3
+
+
+def test_rows_that_nobody_has_seen_are_not_split_into_folds_unless_they_shall_be():
+    far = {"url": "https://a.org/t.csv", "sha256": "0" * 64}
+    assert n_splits(study(data=far)) == 1
+    assert n_splits(study(data=far, split={"folds": 3})) == 3
+    assert list(faults(study(data=far, target="no column that anybody knows"))) == []
+
+
+def test_rows_of_all_parts_count():
+    table(1000, "a.csv")
+    table(999, "b.csv")
+    assert n_splits(study(data={"file": ["a.csv", "b.csv"]})) == 5
+    table(1000, "b.csv")
+    assert n_splits(study(data={"file": ["a.csv", "b.csv"]})) == 1
+
+
+def test_columns_of_folders_and_joined_tables_are_known():
+    for year in ("2020", "2021"):
+        Path(f"sales/year={year}").mkdir(parents=True)
+        table(3, f"sales/year={year}/a.csv")
+    Path("sheet.csv").write_text("k,site\n1,a\n")
+    data = {"file": "sales/", "join": [{"file": "sheet.csv", "on": {"x": "k"}}]}
+    assert columns(study(data=data)) == ["x", "y", "year", "site"]
+    assert list(faults(study(data=data, test_on={"new": "site"}, drop=["year"]))) == []
+
+
+def test_a_storage_without_its_plugin_is_named_with_its_cure():
+    assert list(faults(study(data={"storage": "gs://bucket/t.csv"}))) == [
+        (
+            ("data", "storage", 0),
+            "needs Snakemake's storage plugin gcs, which is not installed: "
+            ".venv/bin/python -m pip install snakemake-storage-plugin-gcs",
+        )
+    ]

@@ -22,6 +22,9 @@ BASE = {
 }
 SERIES = BASE | {"task": "forecasting", "time": "t", "horizon": 4, "history": 8, "season": 2, "split": None}
 IMAGE = BASE | {"image": {"columns": "p*", "shape": [1, 2, 2]}, "models": [{"name": "m", "family": "cnn"}]}
+URL = BASE | {"data": {"url": "https://a.org/t.csv", "sha256": "0" * 64}}
+STORED = BASE | {"data": {"storage": "s3://bucket/t.csv"}}
+HUB = {"repository": "lab/cells", "revision": "0" * 40, "file": "t.csv"}
 SIMULATED = BASE | {"data": {"simulator": "qubit", "rows": 100}}
 
 FROM_COLLECT = "collect report"
@@ -38,6 +41,18 @@ KEYS = {
     "data.seed": (SIMULATED, 1, FROM_COLLECT),
     "data.arguments": (SIMULATED, {"noise": 0.1}, FROM_COLLECT),
     "data.sha256": (BASE, "0" * 64, FROM_COLLECT),
+    # the content is what was asked for: where it is fetched from is told in the report
+    "data.url": (URL, ["https://b.org/t.csv"], "report"),
+    "data.mirrors": (URL, ["https://c.org/t.csv"], "report"),
+    "data.name": (URL, "u.csv", "report"),
+    "data.storage": (STORED, ["s3://bucket/u.csv"], FROM_COLLECT),
+    "data.openml": (BASE | {"data": {"openml": 61}}, 62, FROM_COLLECT),
+    "data.huggingface": (BASE | {"data": {"huggingface": HUB}}, HUB | {"file": "u.csv"}, FROM_COLLECT),
+    "data.transpose": (BASE | {"split": {"folds": 2}}, "sample", FROM_COLLECT),
+    "data.join": (BASE, [{"file": "u.csv", "on": "x"}], FROM_COLLECT),
+    "read.member": (BASE, "t.csv", FROM_COLLECT),
+    "read.max_expanded_mb": (BASE, 7.0, FROM_COLLECT),
+    "read.max_ratio": (BASE, 7.0, FROM_COLLECT),
     "data.license": (BASE, "MIT", FROM_COLLECT),
     "data.citation": (BASE, "Us", FROM_COLLECT),
     **{
@@ -57,7 +72,6 @@ KEYS = {
             "images": "file",
             "size": [8, 8],
             "channels": 1,
-            "member": "t.csv",
         }.items()
     },
     "read.names": (BASE | {"read": {"header": True}}, ["x", "y"], FROM_COLLECT),

@@ -6,8 +6,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from serpens import sources
+from serpens import stages
+from serpens.config import Study
 from serpens.errors import DataError
+from serpens.io import COHORT
+from serpens.settings import collect as settings_of
 
 TEXT = "code,dose\n007,1.50\n008,\n"
 COLUMNS = {"code": ["007", "008"], "dose": ["1.50", ""]}
@@ -53,47 +56,59 @@ def refusal(action, *arguments, **named):
     return str(caught.value)
 
 
+def collected(data, read=None, cohort=None, **options):
+    """Return the table that a study's data become, and what is told of its source."""
+    claim = {"test_on": {"file": cohort}} if cohort else {}
+    given = {"question": "Why?", "target": "y", "data": data, "read": read or {}} | claim
+    with stages.collect(settings_of(Study.model_validate(given)), **options) as found:
+        table = pa.Table.from_batches(found.stream.batches(), found.stream.schema)
+        return table, found.source()
+
+
 def simulated(name, rows=4, seed=0, **arguments):
-    return sources.collect_simulator(name, rows=rows, seed=seed, arguments=arguments)
+    from serpens.sources import simulation
+
+    made = simulation.simulated(name, rows=rows, seed=seed, arguments=arguments)
+    return pa.Table.from_batches(made.stream.batches(), made.stream.schema), made
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.csv.gz", "t.tsv.gz"])
 def test_text_stays_as_it_stands(here, name):
     write(name, TEXT.replace(",", "\t") if ".tsv" in name else TEXT)
-    assert sources.collect_file(name).table.to_pydict() == COLUMNS
+    assert collected(name)[0].to_pydict() == COLUMNS
 
 
 def test_parquet_keeps_its_types(here):
     table = pa.table({"n": [1, 2], "word": ["007", None], "when": pa.array([0, 1], pa.timestamp("ms"))})
     pq.write_table(table, "t.parquet")
-    assert sources.collect_file("t.parquet").table.equals(table)
+    assert collected("t.parquet")[0].equals(table)
 
 
 def test_metadata_of_pandas_is_left_behind(here):
     import pandas as pd
 
     pd.DataFrame({"x": [1.0]}).to_parquet("t.parquet")
-    assert sources.collect_file("t.parquet").table.schema.metadata is None
+    assert collected("t.parquet")[0].schema.metadata is None
 
 
 def test_a_byte_order_mark_is_no_part_of_a_name(here):
     write("t.csv", "\ufeff" + TEXT)
-    assert sources.collect_file("t.csv").table.column_names == ["code", "dose"]
+    assert collected("t.csv")[0].column_names == ["code", "dose"]
 
 
 def test_quoted_fields_may_hold_delimiters_quotes_and_line_ends(here):
     write("t.csv", 'a,b\n"1,5","say ""no"""\r\n"two\r\nlines",x\n')
-    assert sources.collect_file("t.csv").table.to_pydict() == {"a": ["1,5", "two\r\nlines"], "b": ['say "no"', "x"]}
+    assert collected("t.csv")[0].to_pydict() == {"a": ["1,5", "two\r\nlines"], "b": ['say "no"', "x"]}
 
 
 def test_a_blank_line_is_no_row(here):
     write("t.csv", "a,b\n\n1,2\n\n")
-    assert sources.collect_file("t.csv").table.num_rows == 1
+    assert collected("t.csv")[0].num_rows == 1
 
 
 def test_the_source_says_what_was_read(here):
     write("t.csv", TEXT)
-    source = sources.collect_file("t.csv").source.model_dump(exclude_none=True)
+    source = collected("t.csv")[1].model_dump(exclude_none=True)
     assert source.pop("time").startswith("20")
     assert source == {
         "kind": "file",
@@ -102,20 +117,21 @@ def test_the_source_says_what_was_read(here):
         "sha256": hashlib.sha256(TEXT.encode()).hexdigest(),
         "rows": 2,
         "columns": 2,
+        "parts": (),
+        "joined": (),
     }
 
 
-def test_the_right_sha256_is_accepted_in_either_case(here):
+def test_the_right_sha256_is_accepted(here):
     write("t.csv", TEXT)
     digest = hashlib.sha256(TEXT.encode()).hexdigest()
-    for spelled in (digest, digest.upper()):
-        assert sources.collect_file("t.csv", sha256=spelled).source.sha256 == digest
+    assert collected({"file": "t.csv", "sha256": digest})[1].sha256 == digest
 
 
 def test_another_sha256_is_refused(here):
     write("t.csv", TEXT)
     found = hashlib.sha256(TEXT.encode()).hexdigest()
-    assert refusal(sources.collect_file, "t.csv", sha256="0" * 64) == (
+    assert refusal(collected, {"file": "t.csv", "sha256": "0" * 64}) == (
         f"t.csv: sha256 must be {'0' * 64}; it is {found}: the file is not the one that the study names, "
         "so get that one, or correct data.sha256"
     )
@@ -134,19 +150,19 @@ def test_another_sha256_is_refused(here):
 )
 def test_a_faulty_file_says_where(here, name, content, message):
     write(name, content)
-    assert refusal(sources.collect_file, name) == message
+    assert refusal(collected, name) == message
 
 
 def test_a_file_that_is_not_there_is_refused(here):
-    assert refusal(sources.collect_file, "t.csv") == "t.csv: the file must exist; it does not"
+    assert refusal(collected, "t.csv") == "t.csv: the file must exist; it does not"
     (here / "t.csv").mkdir()
-    assert refusal(sources.collect_file, "t.csv") == "t.csv: the file must exist; it does not"
+    assert refusal(collected, "t.csv") == "t.csv: the file must exist; it does not"
 
 
 def test_a_gzipped_file_that_is_cut_off_is_refused(here):
     whole = gzip.compress(TEXT.encode() * 100)
     (here / "t.csv.gz").write_bytes(whole[:-10])
-    assert refusal(sources.collect_file, "t.csv.gz") == (
+    assert refusal(collected, "t.csv.gz") == (
         "t.csv.gz: cannot be read; Compressed file ended before the end-of-stream marker was reached"
     )
 
@@ -155,12 +171,12 @@ def test_a_gzipped_file_that_is_damaged_is_refused(here):
     whole = bytearray(gzip.compress(TEXT.encode()))
     whole[10] ^= 0xFF
     (here / "t.csv.gz").write_bytes(whole)
-    assert refusal(sources.collect_file, "t.csv.gz").startswith("t.csv.gz: cannot be read; ")
+    assert refusal(collected, "t.csv.gz").startswith("t.csv.gz: cannot be read; ")
 
 
 def test_a_text_file_called_parquet_is_refused(here):
     write("t.parquet", TEXT)
-    assert refusal(sources.collect_file, "t.parquet") == (
+    assert refusal(collected, "t.parquet") == (
         "t.parquet: must be Parquet, as its name says; Parquet magic bytes not found in footer. "
         "Either the file is corrupted or this is not a parquet file."
     )
@@ -170,37 +186,31 @@ def test_a_damaged_parquet_file_is_refused(here):
     pq.write_table(pa.table({"a": list(range(10_000))}), "t.parquet")
     whole = (here / "t.parquet").read_bytes()
     (here / "t.parquet").write_bytes(whole[:4] + bytes(len(whole) - 12) + whole[-8:])
-    assert refusal(sources.collect_file, "t.parquet").startswith("t.parquet: must be Parquet, as its name says; ")
+    assert refusal(collected, "t.parquet").startswith("t.parquet: must be Parquet, as its name says; ")
 
 
 def test_parquet_column_names_are_checked_too(here):
     pq.write_table(pa.table([pa.array([1]), pa.array([2])], names=["a", "a"]), "t.parquet")
-    assert refusal(sources.collect_file, "t.parquet") == (
-        "t.parquet: a column name must occur once; 'a' occurs more often"
-    )
+    assert refusal(collected, "t.parquet") == ("t.parquet: a column name must occur once; 'a' occurs more often")
 
 
 def test_a_cohort_is_joined_below_and_marked(here):
     write("a.csv", "x,y\n1,2\n3,4\n")
     write("b.csv", "y,x\n6,5\n")
-    main, cohort = sources.collect_file("a.csv"), sources.collect_file("b.csv")
-    both = sources.append_cohort(main, cohort)
-    assert both.table.to_pydict() == {
-        "x": ["1", "3", "5"],
-        "y": ["2", "4", "6"],
-        sources.COHORT: [False, False, True],
-    }
-    assert both.source == main.source.model_copy(update={"rows": 3, "cohort": cohort.source})
+    table, source = collected("a.csv", cohort="b.csv")
+    assert table.to_pydict() == {"x": ["1", "3", "5"], "y": ["2", "4", "6"], COHORT: [False, False, True]}
+    assert (source.rows, source.columns, source.origin) == (3, 2, "a.csv")
+    assert (source.cohort.rows, source.cohort.columns, source.cohort.origin) == (1, 2, "b.csv")
 
 
 def test_a_cohort_with_other_columns_is_refused(here):
     write("a.csv", "x,y\n1,2\n")
     write("b.csv", "x,z\n1,2\n")
-    assert refusal(sources.append_cohort, sources.collect_file("a.csv"), sources.collect_file("b.csv")) == (
+    assert refusal(collected, "a.csv", cohort="b.csv") == (
         "b.csv must have the columns of a.csv; it lacks y, and has besides z"
     )
     write("c.csv", "x\n1\n")
-    assert refusal(sources.append_cohort, sources.collect_file("a.csv"), sources.collect_file("c.csv")) == (
+    assert refusal(collected, "a.csv", cohort="c.csv") == (
         "c.csv must have the columns of a.csv; it lacks y, and has besides none"
     )
 
@@ -208,40 +218,40 @@ def test_a_cohort_with_other_columns_is_refused(here):
 def test_a_cohort_of_whole_numbers_joins_numbers(here):
     pq.write_table(pa.table({"x": [0.5]}), "a.parquet")
     pq.write_table(pa.table({"x": [2]}), "b.parquet")
-    both = sources.append_cohort(sources.collect_file("a.parquet"), sources.collect_file("b.parquet"))
-    assert both.table["x"].to_pylist() == [0.5, 2.0]
+    assert collected("a.parquet", cohort="b.parquet")[0]["x"].to_pylist() == [0.5, 2.0]
 
 
 def test_a_cohort_of_other_types_is_refused(here):
     write("a.csv", "w,x\na,1\n")
     pq.write_table(pa.table({"w": ["b"], "x": [2.0]}), "b.parquet")
-    assert refusal(sources.append_cohort, sources.collect_file("a.csv"), sources.collect_file("b.parquet")) == (
+    assert refusal(collected, "a.csv", cohort="b.parquet") == (
         "b.parquet must have columns of the types of a.csv; column 'x' is double there, and string in a.csv: "
         "give both as text, or both as Parquet of the same types"
     )
 
 
 def test_our_simulator_is_found_by_name():
-    made = simulated("qubit", rows=5, seed=3, time=(1.0, 2.0))
-    assert made.table.column_names == ["drive", "detuning", "damping", "time", "excited_population"]
-    assert made.table.num_rows == 5
-    assert made.source.kind == "simulator"
-    assert made.source.origin == "qubit(rows=5, seed=3, time=(1.0, 2.0))"
-    assert (made.source.rows, made.source.columns, made.source.bytes) == (5, 5, 200)
+    table, made = simulated("qubit", rows=5, seed=3, time=(1.0, 2.0))
+    assert table.column_names == ["drive", "detuning", "damping", "time", "excited_population"]
+    assert table.num_rows == 5
+    assert made.origin == "qubit(rows=5, seed=3, time=(1.0, 2.0))"
+    assert made.bytes == 200
+    source = collected({"simulator": "qubit", "rows": 5})[1]
+    assert (source.kind, source.rows, source.columns, source.bytes) == ("simulator", 5, 5, 200)
 
 
 def test_a_simulation_is_made_again_and_another_seed_makes_another():
     first, again, other = (simulated("qubit", seed=seed) for seed in (1, 1, 2))
-    assert first.table.equals(again.table)
-    assert first.source.sha256 == again.source.sha256 != other.source.sha256
+    assert first[0].equals(again[0])
+    assert first[1].sha256 == again[1].sha256 != other[1].sha256
 
 
 def test_your_own_simulator_gets_its_arguments(here):
     write("mine.py", SIMULATORS)
     one, ten = simulated("mine.py:good"), simulated("mine.py:good", scale=10.0)
-    assert one.table["word"].to_pylist() == ["a"] * 4
-    assert [10 * x for x in one.table["x"].to_pylist()] == ten.table["x"].to_pylist()
-    assert ten.source.origin == "mine.py:good(rows=4, seed=0, scale=10.0)"
+    assert one[0]["word"].to_pylist() == ["a"] * 4
+    assert [10 * x for x in one[0]["x"].to_pylist()] == ten[0]["x"].to_pylist()
+    assert ten[1].origin == "mine.py:good(rows=4, seed=0, scale=10.0)"
 
 
 @pytest.mark.parametrize(
@@ -285,4 +295,4 @@ def test_a_simulator_may_hold_data_classes(here):
         "@dataclass\nclass State:\n    x: int\n"
         "def simulate(*, rows, seed):\n    return {'x': [State(i).x for i in range(rows)]}\n",
     )
-    assert simulated("mine.py:simulate").table["x"].to_pylist() == [0, 1, 2, 3]
+    assert simulated("mine.py:simulate")[0]["x"].to_pylist() == [0, 1, 2, 3]

@@ -7,7 +7,7 @@ Makes   data/raw.parquet, data/source.json
 
 rule collect:
     input:
-        unpack(needs("collect", files=sources)),
+        unpack(needs("collect", files=sources, notes=notes, retrieved=stored)),
     output:
         raw=of_study("data/raw.parquet"),
         source=of_study("data/source.json"),
@@ -21,5 +21,7 @@ rule collect:
         **asks("collect"),
     params:
         settings=settings_of("collect"),
+        # which of them gives the bytes changes no result
+        addresses=lambda w: PROJECT.studies[w.study].data.addresses,
     script:
         "../scripts/collect.py"

@@ -18,6 +18,9 @@ from serpens.layout import CODE_CACHE, FIGURES, REFUSED, SLURM_RUN, TABLES, refu
 from serpens.locks import holder
 from serpens.plan import Plan
 from serpens.settings import as_json
+from serpens.sources.registry import plugin
+from serpens.sources.remote import note, seen
+from serpens.sources.secrets import shown, without
 from serpens.splits import PARTS
 
 
@@ -48,6 +51,7 @@ def plan():
     limit_gpus()
     if not workflow.dryrun:
         take_up()
+    look_at_storages()
     # a job that ended after its run was killed is complete by its record, and by Snakemake's marks is not
     workflow.dag.ignore_incomplete = not embedded
     made = Plan(JOBS, Reader(CODE_CACHE), remembered(), forced)
@@ -162,6 +166,35 @@ def per_run(path):
 def sources(w):
     """Return the files that a study is collected from."""
     return planning.source_files(PROJECT.studies[w.study])
+
+
+def stored(w):
+    """Return what a study is collected from in storages: Snakemake brings it for the job."""
+    return [in_storage(query) for query in PROJECT.studies[w.study].data.storage or ()]
+
+
+def in_storage(query):
+    """Return an object of a storage, by the plugin that its query names."""
+    name, wanted = plugin(query)
+    return getattr(storage, name)(wanted)
+
+
+def notes(w):
+    """Return the files that say which objects these are."""
+    return [str(note(query)) for query in PROJECT.studies[w.study].data.storage or ()]
+
+
+def look_at_storages():
+    """Ask storages whether their objects are those of last time; what they were then stands where nobody answers."""
+    for study in PROJECT.selected.values():
+        for query in study.data.storage or ():
+            try:
+                seen(query, in_storage(query).flags["storage_object"])
+            except Exception as err:
+                told = f"{shown(query)}: the storage does not tell of it; {without(str(err))}"
+                if not note(query).exists():
+                    raise WorkflowError(told) from None
+                logger.warning(f"{told}; what was collected stands")
 
 
 def settings_of(rule):

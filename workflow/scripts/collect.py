@@ -9,6 +9,13 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with script_run(snakemake) as run:
-    collected = stages.collect(run.settings)
-    io.write_arrow(snakemake.output.raw, collected.table)
-    collected.source.write(snakemake.output.source)
+    collected = run.hold(
+        stages.collect(
+            run.settings,
+            digests=run.inputs,
+            addresses=snakemake.params.addresses,
+            retrieved=snakemake.input.get("retrieved", ()),
+        )
+    )
+    io.write_stream(snakemake.output.raw, collected.stream)
+    collected.source().write(snakemake.output.source)

@@ -36,19 +36,51 @@ class Artefact(Written):
         return cls.model_validate(io.read_json(path))
 
 
+class SourcePart(Entry):
+    """One of several files of a table."""
+
+    origin: str
+    bytes: int
+    sha256: str
+    rows: int
+
+
+class JoinAccount(Entry):
+    """How another table was joined to the main one."""
+
+    origin: str
+    bytes: int
+    sha256: str
+    on: dict[str, str]
+    """Columns of the main table, each with the one of the other table that equals it."""
+    unmatched: Literal["refuse", "drop", "keep"]
+    """What became of rows of the main table without one in the other."""
+    rows_matched: int
+    rows_unmatched: int
+    """Rows of the main table."""
+    other_matched: int
+    other_unmatched: int
+    """Rows of the other table; those that nothing matched are in no result."""
+
+
 class Source(Artefact):
     """`source.json`: where the data come from."""
 
-    kind: Literal["file", "simulator"]
+    kind: Literal["file", "url", "storage", "openml", "huggingface", "simulator"]
     origin: str
-    """Path of the file, or the simulator with its arguments."""
+    """Path or address of the file, without secrets, or the simulator with its arguments; the first, of several."""
     bytes: int
     sha256: str
-    """Of the file's bytes, or of the simulated values."""
+    """Of the file's bytes, or of the simulated values; of the digests of several files, in their order."""
     time: str
     """When the data were collected; ISO 8601, UTC."""
     rows: int
     columns: int
+    parts: tuple[SourcePart, ...] = ()
+    """The files, where there are several."""
+    transposed: str | None = None
+    """What the column is called that held the header before rows and columns changed places."""
+    joined: tuple[JoinAccount, ...] = ()
     license: str | None = None
     citation: str | None = None
     cohort: "Source | None" = None

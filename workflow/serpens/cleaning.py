@@ -25,12 +25,13 @@ from serpens.configtypes import choice
 from serpens.describing import Description, digest_of
 from serpens.errors import DataError, listed
 from serpens.identity import as_text
+from serpens.io import COHORT, CONTENT, ROW
 from serpens.ordering import Dealt
 from serpens.personal import fingerprint, masked
-from serpens.rawtable import ROW, RawTable, bad_weight
+from serpens.rawtable import RawTable, bad_weight
 from serpens.shards import Shards
 from serpens.streams import Stream, ahead, regrouped
-from serpens.washing import COHORT, CONTENT, PLACE, Roles, Tally
+from serpens.washing import PLACE, Roles, Tally
 
 # A target of numbers with more distinct values than this is a value, not a class.
 MAX_CLASSES = 20

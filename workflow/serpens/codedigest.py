@@ -22,6 +22,8 @@ from serpens import io
 from serpens.families import FAMILIES, NETWORKS
 from serpens.formats import registry as formats
 from serpens.simulators.registry import SIMULATORS
+from serpens.sources.paths import table_names
+from serpens.sources.registry import SOURCES, STEPS, kind, steps
 
 WORKFLOW = Path(__file__).resolve().parents[1]
 PACKAGE = "serpens"
@@ -33,6 +35,7 @@ OUTSIDE = frozenset(
         "config",
         "configtypes",
         "dataconfig",
+        "readconfig",
         "columnconfig",
         "readconfig",
         "modelconfig",
@@ -49,6 +52,8 @@ OUTSIDE = frozenset(
         "usage",
         "simulators.registry",
         "formats.registry",
+        "sources.registry",
+        "sources.secrets",
     )
 )
 # Files that a module reads at run time.
@@ -97,16 +102,17 @@ def roots(rule: str, settings: Mapping[str, Any]) -> set[Place]:
         for name, family in settings["families"].items():
             found |= _family(family, settings["custom"].get(name), "Network")
     elif rule == "collect":
+        found.add(Place(SOURCES[kind(settings["data"])], "bring"))
+        found |= {Place(STEPS[step], "apply") for step in steps(settings)}
+        found |= {Place(module, use) for module in _formats(settings) for use in ("open_table", "files")}
         if simulator := settings["data"]["simulator"]:
             found.add(Place(SIMULATORS[simulator], "simulate") if simulator in SIMULATORS else _definition(simulator))
-        found |= {Place(module, use) for module in _formats(settings) for use in ("open_table", "files")}
     return found
 
 
 def _formats(settings: Mapping[str, Any]) -> list[str]:
     """Return the modules that read a study's files."""
-    paths = filter(None, (settings["data"]["file"], settings["cohort"]))
-    return formats.modules(paths, settings["read"])
+    return formats.modules(table_names(settings), settings["read"])
 
 
 def _family(family: str, path: str | None, use: str) -> set[Place]:

@@ -18,6 +18,7 @@ from serpens.config import (
     Training,
 )
 from serpens.configtypes import Section
+from serpens.dataconfig import HuggingFace, Join
 from serpens.modelconfig import FAMILY_SECTIONS
 
 SCHEMA_FILE = Path("workflow/schemas/config.schema.json")
@@ -51,6 +52,8 @@ SECTIONS: dict[str, tuple[str, type[Section]]] = {
     "The file": ("", Project),
     "A study": ("studies.<name>", Study),
     "data": ("studies.<name>.data", Data),
+    "join": ("studies.<name>.data.join[]", Join),
+    "huggingface": ("studies.<name>.data.huggingface", HuggingFace),
     "read": ("studies.<name>.read", Read),
     "test_on": ("studies.<name>.test_on", Claim),
     "split": ("studies.<name>.split", Split),

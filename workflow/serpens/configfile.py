@@ -183,7 +183,9 @@ def _built(node: yaml.Node, path: KeyPath, source: _Source, loader: yaml.SafeLoa
     if isinstance(node, yaml.MappingNode):
         mapping: dict[Any, Any] = {}
         for key_node, value in node.value:
-            key = _scalar(key_node, path, source, loader)
+            # no key is a truth value: on: is the word
+            truth = key_node.tag == "tag:yaml.org,2002:bool"
+            key = key_node.value if truth else _scalar(key_node, path, source, loader)
             here = (*path, key)
             if key in mapping:
                 source.faults.append((here, f"is given twice, first in line {source.lines[here]}; keep one"))
@@ -265,11 +267,15 @@ def _examine(tree: dict[str, Any]) -> tuple[Project | None, list[Fault]]:
 def _path(tree: Any, location: tuple[int | str, ...]) -> KeyPath:
     """Turn pydantic's location into keys of the file, which know no union tags and no written-out names."""
     path: list[str | int] = []
+    whole = tree
     for place, step in enumerate(location):
         inside = isinstance(tree, dict) and step in tree
         if inside or (isinstance(tree, list) and isinstance(step, int) and step < len(tree)):
             tree = tree[step]
             path.append(step)
+        elif place == len(location) - 1 and isinstance(step, int) and not isinstance(tree, list):
+            # one value was given in place of a list of one
+            return _path(whole, location[:-1])
         elif step != "[key]" and place == len(location) - 1:
             path.append(step)
     return tuple(path)
@@ -335,6 +341,13 @@ def _in_words(details: ErrorDetails) -> str:
     return f"must be {_wanted(details)}, found {shown(found)}{_hint(kind, found)}"
 
 
+PATTERNS = {
+    "sha256": "64 hexadecimal digits in lower case",
+    "revision": "a commit, 40 hexadecimal digits in lower case, since a branch or a tag may be another tomorrow",
+    "repository": "the owner and the name of a data set, as owner/name",
+}
+
+
 def _wanted(details: ErrorDetails) -> str:
     kind, context = details["type"], details.get("ctx", {})
     if kind in KINDS:
@@ -344,8 +357,9 @@ def _wanted(details: ErrorDetails) -> str:
         return f"{words} {context[key]:g}"
     if kind == "finite_number":
         return "a finite number"
-    if kind == "string_pattern_mismatch" and "sha256" in details["loc"]:
-        return "64 hexadecimal digits in lower case"
+    for key, words in PATTERNS.items():
+        if kind == "string_pattern_mismatch" and key in details["loc"]:
+            return words
     if kind == "string_pattern_mismatch":
         return "letters, digits, - and _ only, the first a letter or digit (it becomes a path)"
     if kind == "string_too_short":

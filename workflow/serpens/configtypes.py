@@ -22,8 +22,8 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from serpens.errors import listed, nearest
-from serpens.formats.registry import ENDINGS, SUFFIXES
 from serpens.simulators.registry import SIMULATORS
+from serpens.sources.registry import ENDINGS, FILE_TYPES
 
 TRUTH = "YAML reads yes, no, on and off as true and false; put the word in quotes"
 DEFINITION = re.compile(r"(?P<path>.+\.py):(?P<name>[A-Za-z_]\w*)")
@@ -54,22 +54,23 @@ def _quoted_text(value: object) -> object:
     return str(value) if isinstance(value, int | float) else value
 
 
-def _inside(path: str) -> str:
+def inside(path: str) -> str:
+    """Refuse a path that leads out of the working directory by ``..``."""
     if posixpath.normpath(path).split("/")[0] == "..":
         raise ValueError(f"leaves the working directory, found {path!r}; give a path below it, or an absolute one")
     return path
 
 
 def _table(path: str) -> str:
-    if not path.endswith(SUFFIXES):
+    if not path.endswith(FILE_TYPES):
         raise ValueError(f"must end in one of {ENDINGS}, found {path!r}")
-    return _inside(path)
+    return inside(path)
 
 
 def _definition(text: str) -> str:
     if not (match := DEFINITION.fullmatch(text)):
         raise ValueError(f"must be a Python file and a name in it, such as my_net.py:Net, found {text!r}")
-    _inside(match["path"])
+    inside(match["path"])
     return text
 
 
@@ -103,7 +104,7 @@ ShareOrNone = Annotated[Real, Field(ge=0, lt=1)]
 Text = Annotated[str, StringConstraints(min_length=1)]
 Level = Annotated[Text, BeforeValidator(_quoted_text, json_schema_input_type=str | int | float)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-LocalPath = Annotated[Text, AfterValidator(_inside)]
+LocalPath = Annotated[Text, AfterValidator(inside)]
 TableFile = Annotated[Text, AfterValidator(_table)]
 Definition = Annotated[Text, AfterValidator(_definition)]
 SimulatorName = Annotated[Text, AfterValidator(_simulator)]

@@ -16,6 +16,7 @@ from serpens.formats.registry import is_delimited
 from serpens.modelconfig import BoostedTrees, Custom, Linear, Model
 from serpens.modelsize import NetworkSize
 from serpens.settings import models
+from serpens.sources.registry import ARCHIVES, ending
 
 PREDICT_ROWS = 8192
 """Rows that a network predicts at once, as in :mod:`serpens.training`."""
@@ -76,7 +77,8 @@ CORE_ACTIVATION, GPU_ACTIVATION = 3e-9, 3e-11
 def collect(study: Study, extent: Extent) -> Cost:
     """Text becomes one Python string a cell before it becomes a column; other formats have columns."""
     cells = extent.rows * extent.columns
-    text = study.data.file is None or is_delimited(study.data.file, study.read.given())
+    files = study.data.file or ()
+    text = not files or any(is_delimited(path, study.read.given()) for path in files if not ending(path, ARCHIVES))
     a_cell = 80 if text else 16
     own = study.data.simulator is not None and ":" in study.data.simulator
     seconds = OWN_SIMULATOR_SECONDS if own else IMPORTS_SECONDS + 0.6e-6 * cells

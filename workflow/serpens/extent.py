@@ -10,8 +10,10 @@ from typing import NamedTuple
 
 from serpens.config import Split, Study
 from serpens.glance import Look, Values, look
-from serpens.planning import n_splits
+from serpens.planning import is_seen, n_splits
 from serpens.simulators.registry import NUMBERS
+from serpens.sources.paths import keys, written_out
+from serpens.sources.registry import ARCHIVES, ending
 
 MAX_LEVELS = 50
 """Inputs that a category becomes at most, as in :mod:`serpens.learning`."""
@@ -20,6 +22,8 @@ MAX_CLASSES = 20
 SIMULATED_COLUMNS = 30
 NUMBER_WIDTH = 3
 """Inputs that a number becomes at most: itself, and what says that it was missing, or an outlier."""
+UNSEEN_ROWS, UNSEEN_COLUMNS = 100_000, 30
+"""Of a table that only its job will see."""
 CLASSES = 10
 
 
@@ -86,13 +90,14 @@ def of(study: Study) -> Extent:
     ConfigurationError
         If a file is not there any more, or no table.
     """
-    read = study.read.given()
-    looks = [look(study.data.file, read) if study.data.file else _simulated(study)]
-    if study.test_on.file:
-        looks.append(look(study.test_on.file, read))
-    rows, table = sum(each.rows for each in looks), looks[0].values
+    first, assumed = _main(study)
+    looks = [first]
+    if study.test_on.file and not ending(study.test_on.file, ARCHIVES):
+        looks.append(look(study.test_on.file, study.read.given()))
+    rows, table = sum(each.rows for each in looks), first.values
     used = [name for name in table if _is_feature(study, name)]
-    assumed: list[str] = []
+    if assumed:  # its columns have no names yet
+        used = list(table)[1:]
     if study.data.simulator:  # whose columns have no names yet
         used = list(table)[1 if study.horizon is None else 2 :]
         if study.data.simulator not in NUMBERS and not (study.image or study.horizon):
@@ -112,6 +117,29 @@ def of(study: Study) -> Extent:
         horizon=study.horizon or 0,
         assumed=(*assumed, *classes),
     )
+
+
+def _main(study: Study) -> tuple[Look, list[str]]:
+    """Return what the main table looks like, and what was assumed of it."""
+    if study.data.simulator:
+        return _simulated(study), []
+    if not is_seen(study):
+        numbers = Values(numbers=True, whole=False, distinct=UNSEEN_ROWS, gaps=True)
+        names = [study.target, *(f"column {place}" for place in range(2, UNSEEN_COLUMNS + 1))]
+        where = "the table is not here yet" if study.data.file is None else "the table must be unpacked or turned round"
+        told = f"{UNSEEN_ROWS:,} rows of {UNSEEN_COLUMNS} columns assumed, since {where}"
+        return Look(UNSEEN_ROWS, 8 * UNSEEN_ROWS * UNSEEN_COLUMNS, dict.fromkeys(names, numbers)), [told]
+    paths = written_out(study.data.file or ())
+    read = study.read.given()
+    looks = [look(path, read) for path in paths]
+    values = dict(looks[0].values)
+    constant = Values(numbers=False, whole=False, distinct=len(paths), gaps=False)
+    values |= dict.fromkeys(keys(paths[0], study.data.file or ()), constant)
+    for join in study.data.join:
+        if not ending(join.file, ARCHIVES):
+            other = look(join.file, read).values
+            values |= {name: about for name, about in other.items() if name not in join.on.values()}
+    return Look(sum(each.rows for each in looks), sum(each.size for each in looks), values), []
 
 
 def _simulated(study: Study) -> Look:
@@ -190,6 +218,8 @@ def _outputs(study: Study, table: dict[str, Values]) -> tuple[int, *tuple[str, .
     if study.data.simulator:
         if study.task is None and study.data.simulator in NUMBERS:
             return (1,)
+        return CLASSES, f"at most {CLASSES} classes assumed"
+    if not is_seen(study):
         return CLASSES, f"at most {CLASSES} classes assumed"
     target = table[study.target]
     if study.task is None and target.numbers and not (target.whole and target.distinct <= MAX_CLASSES):

@@ -34,6 +34,8 @@ GROUP_CELLS = 4_000_000
 GROUP_ROWS = 1000
 # Columns of what a row is called, and of what exact duplicates share: nearly each has a word of its own.
 ROW, CONTENT = NAMES = ("row", "content")
+# A further one, true in the rows of an outside cohort, on which a model is tested.
+COHORT = "__cohort__"
 # What safetensors calls the types of the arrays that are written piece by piece.
 SAFETENSORS = {"<f4": "F32", "<i8": "I64"}
 # Ends the name of a file that is not whole yet.

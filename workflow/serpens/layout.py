@@ -12,6 +12,10 @@ RUNNING = Path(".snakemake/serpens/running")
 LOCKS = Path(".snakemake/locks")
 # The name that the last run's jobs have in SLURM.
 SLURM_RUN = Path(".snakemake/serpens/slurm")
+# What was downloaded, by sha256, and what is on its way; what a job unpacks; what storages said of their objects.
+DOWNLOADS = Path(".snakemake/serpens/downloads")
+UNPACKED = Path(".snakemake/serpens/unpacked")
+REMOTE = Path(".snakemake/serpens/remote")
 # Jobs that failed for what a person must mend, so that none of them is tried again.
 REFUSED = Path(".snakemake/serpens/refused")
 # What pseudonyms are made with; beside the configuration, and never below the results.

@@ -7,9 +7,11 @@ files without importing them.
 import ast
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
+from importlib.util import find_spec
 from math import prod
 from pathlib import Path
 
+from serpens import settings
 from serpens.config import Custom, Study
 from serpens.configtypes import DEFINITION, choice
 from serpens.errors import ConfigurationError, listed
@@ -18,6 +20,8 @@ from serpens.formats import registry
 from serpens.glance import count_rows, header, require
 from serpens.layout import Run
 from serpens.simulators.registry import SIMULATORS
+from serpens.sources.paths import keys, table_names, written_out
+from serpens.sources.registry import ARCHIVES, ending, installation, plugin
 
 KeyPath = tuple[str | int, ...]
 Fault = tuple[KeyPath, str]
@@ -28,15 +32,18 @@ N_FOLDS = 5
 
 
 def n_splits(study: Study) -> int:
-    """Return into how many train and test parts a study's rows are dealt: its folds, or 1."""
+    """Return into how many train and test parts a study's rows are dealt: its folds, or 1.
+
+    Where the rows are not here yet, nobody can count them: then it is 1, unless the study says otherwise.
+    """
     if study.split is not None:
         return study.split.folds or 1
     if not study.test_on.can_fold:
         return 1
-    if study.data.file is not None:
-        few = count_rows(study.data.file, FOLDS_BELOW, study.read.given()) < FOLDS_BELOW
-    else:
+    if study.data.simulator is not None:
         few = study.data.rows is not None and study.data.rows < FOLDS_BELOW
+    else:
+        few = is_seen(study) and _rows(study, FOLDS_BELOW) < FOLDS_BELOW
     return N_FOLDS if few else 1
 
 
@@ -45,14 +52,84 @@ def n_shards(study: Study) -> int:
     return study.resources.shards or 0
 
 
+def is_seen(study: Study) -> bool:
+    """Return whether the columns and rows of a study's main table can be told before any job."""
+    if study.data.file is None or study.data.transpose is not None:
+        return False
+    return not any(ending(path, ARCHIVES) for path in _main_files(study))
+
+
+def _main_files(study: Study) -> list[str]:
+    return written_out(study.data.file or ())
+
+
+def _rows(study: Study, at_most: int) -> int:
+    """Count the rows of the main table, and stop at ``at_most``."""
+    found = 0
+    for path in _main_files(study):
+        found += count_rows(path, at_most - found, study.read.given())
+        if found >= at_most:
+            break
+    return found
+
+
 def source_files(study: Study) -> list[str]:
-    """List the files that a study's data are collected from; a simulator is code, and its meaning counts."""
+    """List the files here that a study's data are collected from; a simulator is code, and its meaning counts."""
+    others = [join.file for join in study.data.join] + [study.test_on.file]
+    named = [*_main_files(study), *filter(None, others)]
+    # of images all are read
+    tables = {path: [path] if ending(path, ARCHIVES) else registry.files(path, study.read.given()) for path in named}
+    return list(dict.fromkeys(file for files in tables.values() for file in files))
+
+
+def named_tables(study: Study) -> list[str]:
+    """Return names of a study's tables, by whose endings they are read."""
+    return table_names(settings.collect(study))
+
+
+def columns(study: Study) -> list[str] | None:
+    """Return the columns of a study's table as it will be collected, or None where only its job can tell.
+
+    Raises
+    ------
+    ConfigurationError
+        A file is not there, is no table, or lacks a column.
+    """
+    paths = _main_files(study)
+    for path in paths:
+        require(path)
     read = study.read.given()
-    return list(dict.fromkeys(file for path in _tables(study) for file in registry.files(path, read)))
-
-
-def _tables(study: Study) -> list[str]:
-    return [path for path in (study.data.file, study.test_on.file) if path]
+    if not is_seen(study):
+        return None
+    names = header(paths[0], read)
+    own = list(keys(paths[0], study.data.file or ()))
+    for path in paths[1:]:
+        found = header(path, read)
+        if set(found) != set(names):
+            lacking = listed([name for name in names if name not in found]) or "none"
+            besides = listed([name for name in found if name not in names]) or "none"
+            raise ConfigurationError(
+                f"{path} must have the columns of {paths[0]}; it lacks {lacking}, and has besides {besides}"
+            )
+        if list(other := keys(path, study.data.file or ())) != own:
+            raise ConfigurationError(
+                f"{path} must lie in folders named by the same keys as {paths[0]} does ({listed(own) or 'none'}); "
+                f"its are {listed(other) or 'none'}"
+            )
+    names = [*names, *own]
+    for join in study.data.join:
+        if ending(join.file, ARCHIVES):
+            require(join.file)
+            return None
+        other_names = header(join.file, read)
+        for left, right in join.on.items():
+            for name, have, where in ((left, names, paths[0]), (right, other_names, join.file)):
+                if name not in have:
+                    raise ConfigurationError(
+                        f"the key {name!r} of join is no column of {where}{choice(name, have, 'its columns')}"
+                    )
+        names += [name for name in other_names if name not in join.on.values()]
+    return names
 
 
 def is_network(study: Study, model: str) -> bool:
@@ -73,22 +150,39 @@ def runs(study: Study, n_splits: int) -> list[Run]:
 def faults(study: Study) -> Iterator[Fault]:
     """Yield what the files contradict in a study: missing files, definitions, arguments and columns."""
     yield from _code_faults(study)
-    for name, text in registry.misfits(_tables(study), read := study.read.given()):
+    read = study.read.given()
+    for name, text in registry.misfits(named_tables(study), read):
         yield ("read", name), text
-    headers: dict[str, list[str]] = {}
-    for key, path in (("data", study.data.file), ("test_on", study.test_on.file)):
+    for place, query in enumerate(study.data.storage or ()):
+        name, _ = plugin(query)
+        if find_spec(f"snakemake_storage_plugin_{name.replace('-', '_')}") is None:
+            text = f"needs Snakemake's storage plugin {name}, which is not installed: {installation(name)}"
+            yield ("data", "storage", place), text
+    claim = study.test_on.file
+    ours = theirs = None
+    missing = False
+    for place, join in enumerate(study.data.join):
         try:
-            if path is not None:
-                headers[key] = header(path, read)
+            require(join.file)
         except ConfigurationError as error:
-            yield (key, "file"), str(error)
-    if "data" in headers:
-        yield from _column_faults(study, str(study.data.file), headers["data"])
-    if len(headers) == 2 and (lacking := [name for name in headers["data"] if name not in headers["test_on"]]):
-        yield (
-            ("test_on", "file"),
-            f"{study.test_on.file} lacks columns of {study.data.file}: {listed(lacking)}",
-        )
+            missing = True
+            yield ("data", "join", place, "file"), str(error)
+    try:
+        ours = None if missing else columns(study)
+    except ConfigurationError as error:
+        yield ("data", "file"), str(error)
+    try:
+        if claim is not None:
+            require(claim)
+            theirs = None if ending(claim, ARCHIVES) else header(claim, read)
+    except ConfigurationError as error:
+        yield ("test_on", "file"), str(error)
+    if ours is None:
+        return
+    path = listed(study.data.file or ())
+    yield from _column_faults(study, path, ours)
+    if theirs is not None and (lacking := [name for name in ours if name not in theirs]):
+        yield ("test_on", "file"), f"{claim} lacks columns of {path}: {listed(lacking)}"
 
 
 def _code_faults(study: Study) -> Iterator[Fault]:

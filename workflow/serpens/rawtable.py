@@ -15,16 +15,14 @@ from serpens.artefacts import PersonalFinding
 from serpens.columns import Reading, as_words, explain, read, reading, reads_words, survey_of
 from serpens.configtypes import choice
 from serpens.errors import DataError
+from serpens.io import COHORT, CONTENT, NAMES
 from serpens.ordering import Dealt, Parts
 from serpens.personal import Guard, require_decisions
 from serpens.shards import Found, Shards
 from serpens.streams import Stream, ahead
-from serpens.washing import COHORT, CONTENT, Faults, Roles, Tally, Washed, Washer
+from serpens.washing import Faults, Roles, Tally, Washed, Washer
 from serpens.words import Examples, Survey, Words, infer
 
-# Columns that cleaning adds.
-ROW = "row"
-OURS = (ROW, CONTENT)
 PERSONAL = "personal: the study drops it"
 # Rows whose keys say where the ranges of the canonical order begin.
 SAMPLED = 10_000
@@ -101,7 +99,7 @@ class RawTable:
         self.looked_at = [name for name in self.names if name not in self.reasons]
         self.reasons |= {name: PERSONAL for name in self.looked_at if self.personal.get(name) == "drop"}
         self.used = [name for name in self.names if name not in self.reasons]
-        if taken := [name for name in OURS if name in self.used]:
+        if taken := [name for name in NAMES if name in self.used]:
             msg = f"a column in use may not be called {taken[0]!r}, which Serpens adds: rename it, or name it in drop"
             raise DataError(msg)
         # what says which rows belong together is a name, whatever it looks like; so is a pseudonym

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from serpens.configtypes import Contradiction, Count, Section, Text, Truth, Whole
+from serpens.configtypes import Contradiction, Count, Real, Section, Text, Truth, Whole
 from serpens.errors import listed
 
 
@@ -73,7 +73,12 @@ class Read(Section):
     channels: Literal[1, 3] | None = None
     """Images: 1 for grey, 3 for colours, to which each is converted; without it all must have the same."""
     member: Text | None = None
-    """Archives: path in the archive of the file that holds the table."""
+    """Archives (.zip, .tar): which table is meant; needed where there are several."""
+    max_expanded_mb: Annotated[Real, Field(gt=0)] | None = None
+    """Archives, .csv.gz: to how much a file may unpack at most, in megabytes (10^6 bytes); 100,000 if not given."""
+    max_ratio: Annotated[Real, Field(gt=1)] | None = None
+    """Archives, .csv.gz: to how many times its size a file may unpack at most, beyond its first 100 megabytes; 200 if
+    not given."""
 
     def contradictions(self) -> Iterator[Contradiction]:  # noqa: D102
         if self.header is False and self.names is None:

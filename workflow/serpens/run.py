@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +34,8 @@ class Job:
     ----------
     settings
         The part of the study that the rule depends on.
+    inputs
+        sha256 of each file that the job reads, by path.
     key
         sha256 of what the job is made from: data, code, settings and libraries.
     deadline
@@ -48,6 +50,7 @@ class Job:
     """
 
     settings: dict[str, Any]
+    inputs: Mapping[str, str]
     key: str
     deadline: float
     held: ExitStack
@@ -84,6 +87,7 @@ def script_run(snakemake: "Snakemake") -> Iterator[Job]:
         with ExitStack() as held:
             job = Job(
                 settings=dict(origin.settings),
+                inputs=origin.inputs,
                 key=origin.key,
                 deadline=time.monotonic() + _seconds_left(snakemake),
                 held=held,
@@ -119,7 +123,10 @@ def _origin(snakemake: "Snakemake") -> provenance.Origin:
     settings = json.loads(snakemake.params.settings)
     rule = _rule_of(snakemake.output.record)
     code = codedigest.Reader(CODE_CACHE).code(rule, settings)
-    return provenance.origin(rule, code, settings, map(str, snakemake.input))
+    # what Snakemake brought for this job goes with it; which object it is, a note says that is an input too
+    brought = set(map(str, getattr(snakemake.input, "retrieved", ())))
+    inputs = [path for path in map(str, snakemake.input) if path not in brought]
+    return provenance.origin(rule, code, settings, inputs)
 
 
 def _rule_of(record: str) -> str:

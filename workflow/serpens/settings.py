@@ -27,9 +27,13 @@ def models(study: Study) -> dict[str, Model]:
 
 
 def collect(study: Study) -> dict[str, Any]:
-    """Where the data come from, and how files are read; what their numbers look like is cleaning's."""
+    """Where the data come from, and how files are read; of a download its digest and its ending, whatever the address.
+
+    What numbers look like is cleaning's.
+    """
+    data = study.data.model_dump(exclude={"url", "mirrors", "name"})
     read = {key: value for key, value in study.read.given().items() if key not in NUMBER_MARKS}
-    return {"data": study.data.model_dump(), "cohort": study.test_on.file, "read": read}
+    return {"data": data | {"url": study.data.suffixes}, "cohort": study.test_on.file, "read": read}
 
 
 def clean(study: Study) -> dict[str, Any]:

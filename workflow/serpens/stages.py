@@ -5,8 +5,9 @@ Each takes the settings of its rule (:mod:`serpens.settings`) and data, and retu
 
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from serpens import features, io, learning, series, splits
 from serpens.artefacts import Digest, Evaluation, ModelDescription, PartAccount, Schema, Series
 from serpens.data import Examples
 from serpens.features import Prepared
-from serpens.io import CONTENT, ROW
+from serpens.io import COHORT, CONTENT, ROW
 from serpens.layout import KEY, Run, StudyFolder
 from serpens.pieces import Columns, Pieces
 from serpens.streams import Stream
@@ -30,34 +31,42 @@ if TYPE_CHECKING:
     from serpens.fitting import Fitted
     from serpens.ordering import Parts
     from serpens.shards import Found, Shards
-    from serpens.sources import Collected
+    from serpens.sources.collecting import Collected
 
 logger = logging.getLogger(__name__)
 
 Settings = Mapping[str, Any]
 ExamplePieces = Iterator[Examples]
-# A column of ours in the cleaned table: which rows are the outside cohort's.
-COHORT = "__cohort__"
 # Parts that models learn from, and the account's name of the rows that are in none.
 ENCODED = ("train", "validation")
 LEFT_OUT = "left_out"
 
 
-def collect(settings: Settings) -> "Collected":
-    """Bring a study's data here, and an outside cohort's beside them."""
-    from serpens import sources
+@contextmanager
+def collect(
+    settings: Settings,
+    *,
+    digests: Mapping[str, str] | None = None,
+    addresses: Sequence[Sequence[str]] = (),
+    retrieved: Sequence[str] = (),
+) -> "Iterator[Collected]":
+    """Bring a study's data here, as one table; what is unpacked for it is removed when the block ends.
 
-    data = settings["data"]
-    if data["simulator"]:
-        collected = sources.collect_simulator(
-            data["simulator"], rows=data["rows"], seed=data["seed"], arguments=data["arguments"]
-        )
-    else:
-        collected = sources.collect_file(data["file"], sha256=data["sha256"], read=settings["read"])
-    if settings["cohort"]:
-        collected = sources.append_cohort(collected, sources.collect_file(settings["cohort"], read=settings["read"]))
-    described = collected.source.model_copy(update={"license": data["license"], "citation": data["citation"]})
-    return replace(collected, source=described)
+    Parameters
+    ----------
+    digests
+        sha256 of files that were read already, by path.
+    addresses
+        Where the bytes of each file are that is downloaded; which of them gives them changes no result.
+    retrieved
+        Files that Snakemake brought from a storage.
+    """
+    from serpens.sources import collecting, disk
+    from serpens.sources.parts import Given
+
+    with disk.scratch() as folder:
+        given = Given(folder, tuple(map(tuple, addresses)), tuple(retrieved), digests or {}, settings["read"])
+        yield collecting.collect(settings, given)
 
 
 def wash(

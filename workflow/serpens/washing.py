@@ -15,12 +15,11 @@ import pyarrow.compute as pc
 from serpens.columns import Read, Reading, as_words, read
 from serpens.distinct import Distinct
 from serpens.identity import row_digests
+from serpens.io import COHORT, CONTENT
 from serpens.words import Examples, Mask, Words
 
-# True in the rows of an outside cohort, on which a model is tested.
-COHORT = "__cohort__"
-# Columns that washing adds: the number of a row in the raw table, and what identifies its content.
-PLACE, CONTENT = "__place__", "content"
+# A column that washing adds: the number of a row in the raw table.
+PLACE = "__place__"
 # Rows that are wrong, by column and by what must hold.
 Faults = dict[str, dict[str, Examples]]
 # More different values than this are not kept.

@@ -14,6 +14,7 @@ from serpens.errors import DataError, SerpensError, listed
 from serpens.jobs import Job, Jobs
 from serpens.layout import CODE_CACHE
 from serpens.plan import Plan, Reason, in_order
+from serpens.sources.registry import TABLES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -75,7 +76,8 @@ def _told(plan: Plan, job: Job) -> list[str]:
 
 
 def _change(plan: Plan, job: Job, reason: Reason) -> str:
-    if reason.kind == "data" and job.rule == "collect" and reason.change != "missing":
+    alone = plan.jobs.project.studies[job.study].data.file == (reason.what,) if job.rule == "collect" else False
+    if reason.kind == "data" and alone and reason.change != "missing":
         before = Path(plan.jobs.project.results, job.study, "data/raw.parquet")
         return f": {rows_changed(before, reason.what)}"
     if reason.kind == "code" and reason.change == "changed":
@@ -85,15 +87,17 @@ def _change(plan: Plan, job: Job, reason: Reason) -> str:
 
 def rows_changed(before: Path, file: str) -> str:
     """Return which rows and columns of a table differ from those that were collected, as far as it is cheap to tell."""
-    from serpens import sources
+    from serpens.formats import registry
 
     size = Path(file).stat().st_size
-    if file.endswith(".py") or size > COMPARED or not before.is_file():
+    if not file.endswith(TABLES) or size > COMPARED or not before.is_file():
         return "its bytes differ"
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        now = sources.collect_file(file).table
+        stream = registry.open_table(file, {})
+        now = pa.Table.from_batches(stream.batches(), stream.schema)
     except DataError as error:
         return str(error)
     return differences(pq.read_table(before), now)

@@ -69,6 +69,8 @@ def _packed(*suffixes: str, packers: tuple[str, ...] = (".gz",)) -> tuple[str, .
     return tuple(suffix + packer for suffix in suffixes for packer in ("", *packers))
 
 
+# Keys of ``read`` that are for whoever unpacks archives, before a table is there.
+UNPACKING = ("member", "max_expanded_mb", "max_ratio")
 IMAGE_KEYS = ("images", "size", "channels")
 IMAGES = Format("a folder of images", "serpens.formats.images", ("/",), ("size", "channels"), ("PIL",))
 DELIMITED = Format(
@@ -145,16 +147,14 @@ def modules(paths: Iterable[str], read: Read) -> list[str]:
 
 
 def misfits(paths: Iterable[str], read: Read) -> Iterator[tuple[str, str]]:
-    """Yield the keys of ``read`` that fit none of the files, and why.
-
-    The key ``member`` is of whoever unpacks archives, before a table is there.
-    """
-    paths = list(paths)
+    """Yield the keys of ``read`` that fit none of the files, and why; none where no file is known yet."""
+    if not (paths := list(paths)):
+        return
     for key in read:
         if key in IMAGE_KEYS and not any(of(path) is IMAGES for path in paths):
             if key != "images" and "images" not in read:
                 yield key, "is for images: say with images which column holds their paths"
-        elif key != "member" and not any(key in of(path).keys for path in paths):
+        elif key not in UNPACKING and not any(key in of(path).keys for path in paths):
             fitting = [each.words for each in FORMATS if key in each.keys]
             found = " and ".join(f"{path} is {of(path).name}" for path in paths)
             yield key, f"is for {' and '.join(fitting) or 'a table that names images'}, and {found}"
