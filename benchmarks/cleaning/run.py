@@ -1,4 +1,4 @@
-"""Cleaning one messy table by Serpens, pandas, Polars and DuckDB: is it the same, how long does it take, in what memory?
+"""Time and memory of cleaning one messy table by Serpens, pandas, Polars and DuckDB, with the same result.
 
 ``make benchmark-cleaning ARGS="--millions 1 4 16 --rounds 3"``. Each contender is a process of its own, in turn; what
 it leaves is read back and must be equal to what Serpens leaves. Prints medians and ratios, writes ``cleaning.json``.
@@ -75,7 +75,8 @@ def differences(ours: Path, theirs: Path) -> Iterator[str]:
         with safe_open(ours / f"{part}.safetensors", "numpy") as file:
             rows = file.get_slice("X")
             for start in range(0, len(X), 500_000):
-                if not np.allclose(rows[start : start + 500_000], X[start : start + 500_000], rtol=1e-5, atol=1e-5):
+                end = min(start + 500_000, len(X))
+                if not np.allclose(rows[start:end], X[start:end], rtol=1e-5, atol=1e-5):
                     yield f"{part}: inputs of rows from {start}"
 
 
@@ -106,8 +107,7 @@ def _account_of_serpens(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             continue
         learned[feature["name"]] = {key: feature[key] for key in ("center", "scale")}
         if feature["type"] == "number":
-            low, high = feature["fences"]
-            learned[feature["name"]] |= {"fill": feature["fill"], "low": low, "high": high}
+            learned[feature["name"]] |= {key: feature[key] for key in ("fill", "low", "high")}
     return account, learned
 
 

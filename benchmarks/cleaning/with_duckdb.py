@@ -16,7 +16,7 @@ def main(csv: Path, folder: Path) -> None:
     con = duckdb.connect(str(folder / "work.db"))
     con.execute(f"set memory_limit='{MEMORY}'; set temp_directory='{folder}/spill'; set threads=2")
     as_text = ", ".join(f"coalesce({name}, '') as {name}" for name in task.COLUMNS)
-    con.execute(f"copy (select {as_text} from read_csv('{csv}', all_varchar=true)) to '{folder}/raw.parquet' {ZSTD}")
+    con.execute(f"copy (select {as_text} from read_csv('{csv}', all_varchar=true)) to '{folder}/raw.parquet' {PARQUET}")
     con.execute(
         f"create view raw as select {', '.join(f'trim({n}) as {n}' for n in task.COLUMNS)} from '{folder}/raw.parquet'"
     )
@@ -25,22 +25,21 @@ def main(csv: Path, folder: Path) -> None:
         found = con.execute(f"select {name}, count(*) from raw where {name} in {_gaps(name)} group by 1").fetchall()
         missing_words[name] = dict(found)
     typed = ", ".join(f"{_typed(name)} as {name}" for name in task.COLUMNS)
-    con.execute(
-        f"create view typed as select *, hash(columns(*)) as h from (select {typed} from raw) where outcome is not null".replace(
-            "hash(columns(*))", f"hash({', '.join(task.COLUMNS)})"
-        )
-    )
+    digest = f"hash({', '.join(task.COLUMNS)}) as digest"
+    con.execute(f"create view typed as select *, {digest} from (select {typed} from raw) where outcome is not null")
     once = ", ".join(f"any_value({name}) as {name}" for name in task.COLUMNS[1:])
-    con.execute(f"create table once as select id, {once}, min(h) <> max(h) as differs from typed group by id")
+    con.execute(f"create table once as select id, {once}, min(digest) <> max(digest) as differs from typed group by id")
     assert not con.execute("select bool_or(differs) from once").fetchone()[0], "rows of one id must agree"
     share = "(('0x' || substr(sha256('serpens' || id), 1, 16))::ubigint >> 11) / 9007199254740992.0"
-    part = f"case when {share} < .2 then 'test' when {share} < .2 + .1 then 'calibration' when {share} < .2 + .1 + .15 then 'validation' else 'train' end"
+    bounds = {"test": ".2", "calibration": ".2 + .1", "validation": ".2 + .1 + .15"}
+    part = "case " + " ".join(f"when {share} < {bound} then '{name}'" for name, bound in bounds.items())
+    part += " else 'train' end"
     names = ", ".join(task.COLUMNS)
     con.execute(f"create table clean as select {names}, {part} as part from once order by id")
     con.execute("drop table once")
-    con.execute(f"copy (select {names} from clean) to '{folder}/clean.parquet' {ZSTD}")
+    con.execute(f"copy (select {names} from clean) to '{folder}/clean.parquet' {PARQUET}")
     for each in task.PARTS:
-        con.execute(f"copy (select {names} from clean where part = '{each}') to '{folder}/{each}.parquet' {ZSTD}")
+        con.execute(f"copy (select {names} from clean where part = '{each}') to '{folder}/{each}.parquet' {PARQUET}")
     account = {name: {"missing_words": missing_words[name]} | _described(con, name) for name in task.COLUMNS[1:]}
     learned = _learned(con)
     for each in ("train", "validation"):
@@ -48,7 +47,7 @@ def main(csv: Path, folder: Path) -> None:
     task.write_account(folder, account, learned)
 
 
-ZSTD = "(format parquet, compression zstd, compression_level 1)"
+PARQUET = "(format parquet)"
 
 
 def _gaps(name: str) -> str:
@@ -118,13 +117,15 @@ def _write_inputs(con: duckdb.DuckDBPyConnection, part: str, learned: dict, path
             continue
         value = DAYS
         if name != "day":
-            value = f"case when {name} is null then {own['fill']!r} else least(greatest({name}, {own['low']!r}), {own['high']!r}) end"
+            clipped = f"least(greatest({name}, {own['low']!r}), {own['high']!r})"
+            value = f"case when {name} is null then {own['fill']!r} else {clipped} end"
         columns.append(f"(({value} - {own['center']!r}) / {own['scale']!r})::float")
     n_rows = con.execute(f"select count(*) from clean where part = '{part}'").fetchone()[0]
     X = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(n_rows, len(columns)))
-    query = f"select {', '.join(f'{each} as c{place}' for place, each in enumerate(columns))} from clean where part = '{part}'"
+    inputs = ", ".join(f"{each} as c{place}" for place, each in enumerate(columns))
+    query = f"select {inputs} from clean where part = '{part}'"
     start = 0
-    for batch in con.sql(query).to_arrow_reader(100_000):
+    for batch in con.cursor().sql(query).to_arrow_reader(100_000):
         table = pa.Table.from_batches([batch])
         for place, column in enumerate(table.columns):
             X[start : start + len(table), place] = column.to_numpy()

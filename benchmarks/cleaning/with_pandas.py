@@ -18,9 +18,7 @@ def main(csv: Path, folder: Path) -> None:
     missing_words: dict[str, pd.Series] = {}
     for text in pd.read_csv(csv, dtype=str, keep_default_na=False, chunksize=AT_ONCE):
         table = pa.Table.from_pandas(text, preserve_index=False)
-        writer = writer or pq.ParquetWriter(
-            folder / "raw.parquet", table.schema, compression="zstd", compression_level=1
-        )
+        writer = writer or pq.ParquetWriter(folder / "raw.parquet", table.schema)
         writer.write_table(table)
         pieces.append(_typed(text, missing_words))
     assert writer is not None
@@ -78,7 +76,7 @@ def _typed(text: pd.DataFrame, missing_words: dict) -> pd.DataFrame:
 
 
 def _write(frame: pd.DataFrame, path: Path) -> None:
-    frame.to_parquet(path, index=False, compression="zstd", compression_level=1)
+    frame.to_parquet(path, index=False)
 
 
 def _described(values: pd.Series) -> dict:

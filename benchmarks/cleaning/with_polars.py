@@ -12,7 +12,7 @@ def main(csv: Path, folder: Path) -> None:
     """Clean a table into a folder."""
     text = pl.scan_csv(csv, infer_schema=False)
     text = text.with_columns(pl.all().fill_null(""))
-    text.sink_parquet(folder / "raw.parquet", compression="zstd", compression_level=1)
+    text.sink_parquet(folder / "raw.parquet")
     trimmed = pl.scan_parquet(folder / "raw.parquet").with_columns(pl.all().str.strip_chars())
     gaps = {
         name: pl.col(name).is_in(task.NO_NUMBER if name in (*task.NUMBERS, "day") else task.MISSING)
@@ -30,12 +30,12 @@ def main(csv: Path, folder: Path) -> None:
     repeated = frame.filter(same | same.shift(-1, fill_value=False))
     assert repeated.unique().height == repeated["id"].n_unique(), "rows of one id must agree"
     frame = frame.filter(~same)
-    frame.write_parquet(folder / "clean.parquet", compression="zstd", compression_level=1)
+    frame.write_parquet(folder / "clean.parquet")
     frame = frame.with_columns(part=pl.Series(task.dealt(frame["id"])))
     account = {name: {"missing_words": missing_words[name]} | _described(frame[name]) for name in task.COLUMNS[1:]}
     parts = {part: frame.filter(pl.col("part") == part).drop("part") for part in task.PARTS}
     for part, rows in parts.items():
-        rows.write_parquet(folder / f"{part}.parquet", compression="zstd", compression_level=1)
+        rows.write_parquet(folder / f"{part}.parquet")
     train, learned = parts["train"], {}
     quartiles = {
         share: train.select(pl.col(task.NUMBERS).quantile(share, "linear")).row(0, named=True) for share in (0.25, 0.75)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 with script_run(snakemake) as run:
     known, table = Digest.read(snakemake.input.digest), io.read_stream(snakemake.input.table)
-    dealing = stages.Dealing(run.settings, int(snakemake.wildcards.split), table, known)
+    dealing = stages.Dealing(run.settings, int(snakemake.wildcards.split), table, known, threads=snakemake.threads)
     io.write_streams({part: snakemake.output[part] for part in splits.PARTS}, dealing.schema, dealing)
     parts = {part: io.read_pieces(snakemake.output[part]) for part in splits.PARTS}
     schema = stages.learn(run.settings, known, parts["train"], dealing.parts())
@@ -20,4 +20,4 @@ with script_run(snakemake) as run:
         """Write the examples of a part."""
         io.write_pieces(snakemake.output[f"{part}_arrays"], n_rows, (examples.arrays() for examples in pieces))
 
-    stages.encode(schema, parts, write).write(snakemake.output.schema)
+    stages.encode(schema, parts, write, threads=snakemake.threads).write(snakemake.output.schema)

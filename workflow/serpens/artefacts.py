@@ -121,6 +121,8 @@ class ColumnAccount(Entry):
     """Words that were read as missing, and how often they stand there."""
     missing: int | None = None
     distinct: int | None = None
+    distinct_exact: bool = True
+    """Whether different values were counted; of many their number is estimated, to 1.6 % (standard error)."""
     min: float | str | None = None
     """Least number, or first time."""
     max: float | str | None = None

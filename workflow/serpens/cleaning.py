@@ -373,7 +373,7 @@ class _Finish:
             return ColumnAccount(**entry, missing=0, distinct=self.kept)
         told = description.entry()
         if decision is not None:  # no value of it is told
-            told = {key: told[key] for key in ("missing", "distinct")}
+            told = {key: told[key] for key in ("missing", "distinct", "distinct_exact")}
         return ColumnAccount(**entry, **told)
 
     def _named(self) -> Iterator[pa.Table]:

@@ -296,7 +296,8 @@ def _numbers(how: Reading, raw: pa.Array, first: int) -> Read:
     except pa.ArrowInvalid:
         return _rare_numbers(how, raw, first)
     numbers = values.fill_null(0.0).to_numpy()
-    if not np.isfinite(numbers).all() or np.abs(numbers).max(initial=0) >= EXACT:
+    # a sum of finite numbers that is not finite is rare enough to look at them one by one
+    if not np.isfinite(numbers.sum()) or max(numbers.max(initial=0), -numbers.min(initial=0)) >= EXACT:
         return _rare_numbers(how, raw, first)
     counted: dict[str, int] = {}
     if pc.any(usual).as_py():

@@ -92,6 +92,7 @@ class Description:
     def entry(self) -> dict[str, Any]:
         """Return the fields of a :class:`serpens.artefacts.ColumnAccount` that the values fill."""
         said: dict[str, Any] = {"missing": self.rows - self.known, "distinct": self.distinct.n}
+        said["distinct_exact"] = self.distinct.exact
         if not self.known:
             return said | ({"levels": ()} if pa.types.is_string(self.type) else {})
         if pa.types.is_floating(self.type):

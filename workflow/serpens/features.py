@@ -15,6 +15,7 @@ from serpens.artefacts import Feature, Schema, Target, Treated
 from serpens.data import Examples, Problem
 from serpens.errors import DataError, nearest
 from serpens.pieces import Column, Columns, Pieces
+from serpens.streams import ahead
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -134,8 +135,8 @@ class Encoding:
         By feature, where there was anything to treat.
     """
 
-    def __init__(self, schema: Schema, pieces: Pieces) -> None:
-        self.schema, self.pieces = schema, pieces
+    def __init__(self, schema: Schema, pieces: Pieces, *, threads: int = 1) -> None:
+        self.schema, self.pieces, self.threads = schema, pieces, threads
         self.treated: dict[str, Treated] = {}
 
     def __iter__(self) -> Iterator[Examples]:
@@ -144,10 +145,14 @@ class Encoding:
         names = [feature.name for feature in schema.features] + [schema.target.name]
         names += [schema.weight] if schema.weight else []
         total = np.zeros((len(schema.features), 3), dtype=np.int64)
-        for columns in self.pieces.columns(names):
+
+        def encoded(columns: Columns) -> tuple[Examples, NDArray[np.int64]]:
             X, counts = encode_counted(schema, columns)
+            return Examples(X=X, y=_targets(schema, columns)[0], weight=_weights(schema, columns)), counts
+
+        for examples, counts in ahead(encoded, self.pieces.columns(names), self.threads):
             total += counts
-            yield Examples(X=X, y=_targets(schema, columns)[0], weight=_weights(schema, columns))
+            yield examples
         self.treated = {
             feature.name: Treated(filled=filled, outside=outside, unlisted=unlisted)
             for feature, (filled, outside, unlisted) in zip(schema.features, total.tolist(), strict=True)

@@ -12,6 +12,7 @@ import math
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from itertools import chain
 from pathlib import Path
@@ -127,12 +128,8 @@ class TableWriter:
     """Writes a table as Parquet, piece by piece; used as a context, at whose end the file is whole.
 
     A row group holds so many rows as make ``GROUP_CELLS`` values, but ``GROUP_ROWS`` at least, whatever the pieces in
-    which they come: the bytes of the file depend on the rows alone, and the memory that it takes on neither.
-
-    Parameters
-    ----------
-    quick
-        Packed with less effort, for what is read again soon.
+    which they come: the bytes of the file depend on the rows alone, and the memory that it takes on neither. While one
+    is written, in a thread of its own, the next one is made.
 
     Attributes
     ----------
@@ -140,11 +137,12 @@ class TableWriter:
         Written so far, or waiting to be.
     """
 
-    def __init__(self, path: PathLike, schema: "pa.Schema", *, quick: bool = False) -> None:
-        self.path, self.schema, self.quick = path, schema, quick
+    def __init__(self, path: PathLike, schema: "pa.Schema") -> None:
+        self.path, self.schema = path, schema
         self.rows = 0
         self._at_once = group_rows(len(schema))
         self._waiting: list[pa.RecordBatch] = []
+        self._writing: Future[None] | None = None
 
     def __enter__(self) -> Self:
         """Open the file beside its place."""
@@ -157,14 +155,18 @@ class TableWriter:
             for field in self.schema
             if (pa.types.is_string(field.type) or pa.types.is_large_string(field.type)) and field.name not in NAMES
         ]
+        numbers = [field.name for field in self.schema if pa.types.is_floating(field.type)]
         settings = {
-            "compression": "lz4" if self.quick else "zstd",
+            # numbers are packed fast, since they hardly shrink, and text well
+            "compression": {field.name: "lz4" if field.name in numbers else "zstd" for field in self.schema},
             "use_dictionary": words or False,
+            "column_encoding": dict.fromkeys(numbers, "BYTE_STREAM_SPLIT") or None,
             "write_statistics": False,
         }
         with ExitStack() as stack:
             temporary = stack.enter_context(replacing(self.path))
             self._writer = stack.enter_context(pq.ParquetWriter(temporary, self.schema, **settings))
+            self._pool = stack.enter_context(ThreadPoolExecutor(1))
             self._open = stack.pop_all()
         return self
 
@@ -176,7 +178,7 @@ class TableWriter:
         self.rows += len(batch)
         while sum(map(len, self._waiting)) >= self._at_once:
             table = pa.Table.from_batches(self._waiting)
-            self._writer.write_table(table.slice(0, self._at_once), row_group_size=self._at_once)
+            self._group(table.slice(0, self._at_once))
             self._waiting = table.slice(self._at_once).to_batches()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
@@ -187,7 +189,17 @@ class TableWriter:
             if error is not None:
                 raise error
             if self._waiting:
-                self._writer.write_table(pa.Table.from_batches(self._waiting), row_group_size=self._at_once)
+                self._group(pa.Table.from_batches(self._waiting))
+            self._written()
+
+    def _group(self, table: "pa.Table") -> None:
+        self._written()
+        self._writing = self._pool.submit(self._writer.write_table, table, row_group_size=self._at_once)
+
+    def _written(self) -> None:
+        """Wait for the row group that is being written; what went wrong is raised here."""
+        if self._writing is not None:
+            self._writing.result()
 
 
 def write_stream(path: PathLike, stream: "Stream") -> int:
@@ -203,7 +215,7 @@ def write_streams(
 ) -> dict[str, int]:
     """Write several tables with the same columns in one go, from the next rows of each, and return their rows."""
     with ExitStack() as stack:
-        writers = {name: stack.enter_context(TableWriter(path, schema, quick=True)) for name, path in paths.items()}
+        writers = {name: stack.enter_context(TableWriter(path, schema)) for name, path in paths.items()}
         for pieces in batches:
             for name, batch in pieces.items():
                 writers[name].write(batch)

@@ -21,7 +21,7 @@ from serpens.features import Prepared
 from serpens.io import COHORT, CONTENT, ROW
 from serpens.layout import KEY, Run, StudyFolder
 from serpens.pieces import Columns, Pieces
-from serpens.streams import Stream
+from serpens.streams import Stream, ahead
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -111,10 +111,11 @@ class Dealing:
         From the iterator, at its end, if a part lacks rows, or a class of the target.
     """
 
-    def __init__(self, settings: Settings, number: int, table: "Stream", known: Digest) -> None:
+    def __init__(self, settings: Settings, number: int, table: "Stream", known: Digest, *, threads: int = 1) -> None:
         import pyarrow as pa
 
         self.settings, self.number, self.table, self.known = settings, number, table, known
+        self.threads = threads
         self.schema = pa.schema([field for field in table.schema if field.name not in (CONTENT, COHORT)])
         self.rows: Counter[str] = Counter(dict.fromkeys(splits.PARTS, 0))
         self.classes: dict[str, Counter[str]] = {part: Counter() for part in splits.PARTS}
@@ -126,18 +127,20 @@ class Dealing:
 
         target = role_of(self.known, "target")
         label = self._labeller()
-        for batch in self.table.batches():
+
+        def deal(batch: pa.RecordBatch) -> tuple[dict[str, pa.RecordBatch], int]:
             labels = label(batch)
             kept = batch.select(self.schema.names)
-            dealt = {}
-            for part in splits.PARTS:
-                rows = np.flatnonzero(labels == part)
-                dealt[part] = kept.take(pa.array(rows))
+            dealt = {part: kept.take(pa.array(np.flatnonzero(labels == part))) for part in splits.PARTS}
+            return dealt, int((labels == splits.LEFT_OUT).sum())
+
+        for dealt, left_out in ahead(deal, self.table.batches(), self.threads):
+            for part, rows in dealt.items():
                 self.rows[part] += len(rows)
                 if self.known.classes:
-                    found = pc.value_counts(dealt[part].column(target))
+                    found = pc.value_counts(rows.column(target))
                     self.classes[part].update(dict(zip(*(found.field(i).to_pylist() for i in (0, 1)), strict=True)))
-            self.rows[LEFT_OUT] += int((labels == splits.LEFT_OUT).sum())
+            self.rows[LEFT_OUT] += left_out
             yield dealt
         if self.known.task != "forecasting":
             counted = {part: self.rows[part] for part in splits.PARTS}
@@ -245,7 +248,13 @@ def learn(settings: Settings, known: Digest, train: Pieces, parts: Mapping[str, 
     return learned.model_copy(update={"parts": dict(parts)})
 
 
-def encode(schema: Schema, parts: Mapping[str, Pieces], write: Callable[[str, int, ExamplePieces], None]) -> Schema:
+def encode(
+    schema: Schema,
+    parts: Mapping[str, Pieces],
+    write: Callable[[str, int, ExamplePieces], None],
+    *,
+    threads: int = 1,
+) -> Schema:
     """Turn the rows of a split into what models learn from, and return the schema with how values were treated.
 
     Parameters
@@ -261,7 +270,7 @@ def encode(schema: Schema, parts: Mapping[str, Pieces], write: Callable[[str, in
         return schema
     treated = {}
     for part in splits.PARTS:
-        encoding = features.Encoding(schema, parts[part])
+        encoding = features.Encoding(schema, parts[part], threads=threads)
         if part in ENCODED:
             write(part, parts[part].n_rows, iter(encoding))
         else:  # counted alone: no model learns from these rows
