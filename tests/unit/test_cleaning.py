@@ -453,3 +453,12 @@ def test_the_digest_follows_the_content_alone(name):
     first = cleaned(frame, drop=["z"], id=name).digest
     assert cleaned(frame.sample(frac=1, random_state=1).assign(z="9"), drop=["z"], id=name).digest == first
     assert cleaned(frame.assign(x=frame["x"].replace("3", "4")), drop=["z"], id=name).digest != first
+
+
+def test_marks_of_the_file_hold_for_every_column_that_says_nothing_else():
+    frame = table(x=["1,5", "2,25"] * 6, z=["1.000,5", "7"] * 6, w=["1.5", "2"] * 6)
+    numbers = {"decimal": ",", "thousands": "."}
+    result = cleaned(frame, numbers=numbers, columns={"w": {"type": "category"}})
+    assert sorted(set(result.frame["x"])) == [1.5, 2.25]
+    assert sorted(set(result.frame["z"])) == [7, 1000.5]
+    assert "holds numbers with commas; row 1 is '1,5'" in refusal(frame)

@@ -76,8 +76,8 @@ KEYS = {
     },
     "read.names": (BASE | {"read": {"header": True}}, ["x", "y"], FROM_COLLECT),
     # how numbers are written is cleaning's
-    "read.decimal": (BASE, ",", "report"),
-    "read.thousands": (BASE, ".", "report"),
+    "read.decimal": (BASE, ",", FROM_CLEAN),
+    "read.thousands": (BASE, ",", FROM_CLEAN),
     "target": (BASE, "z", FROM_CLEAN),
     "task": (BASE, "regression", FROM_CLEAN),
     "positive_class": (BASE, "yes", FROM_CLEAN),

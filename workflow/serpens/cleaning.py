@@ -71,6 +71,7 @@ def clean(
     target: str,
     task: Task | None = None,
     columns: Mapping[str, Mapping[str, Any]] | None = None,
+    numbers: Mapping[str, str | None] | None = None,
     id: str | None = None,
     group: str | None = None,
     time: str | None = None,
@@ -94,6 +95,8 @@ def clean(
         Where rows may wait on disk until they are sorted; it is made and left empty when it is needed.
     columns
         What is declared of columns: ``type``, ``min``, ``max``, ``format``, ``missing`` and so on.
+    numbers
+        How numbers are written where nothing is declared: ``decimal`` and ``thousands``.
     id, group, time, weight, split_column
         Columns with a role of their own; none of them is ever a feature.
     features, drop, image_columns
@@ -114,6 +117,7 @@ def clean(
         stream,
         target=target,
         columns=columns,
+        numbers=numbers,
         id=id,
         group=group,
         time=time,
@@ -144,6 +148,7 @@ def raw_table(
     *,
     target: str,
     columns: Mapping[str, Mapping[str, Any]] | None = None,
+    numbers: Mapping[str, str | None] | None = None,
     id: str | None = None,
     group: str | None = None,
     time: str | None = None,
@@ -162,6 +167,7 @@ def raw_table(
         stream,
         Roles(target, id, group, time, weight, split_column),
         columns=columns,
+        numbers=numbers,
         features=features,
         drop=drop,
         image_columns=image_columns,

@@ -45,10 +45,10 @@ class Column(Section):
     """Time zone of times that are written without an offset, such as `Europe/Berlin`; else they are UTC."""
     missing: tuple[Level, ...] = ()
     """Values that mean missing, such as `[-999, unknown]`, beside the usual words."""
-    decimal: Mark = "."
-    """What stands before the decimals of a number."""
+    decimal: Mark | None = None
+    """What stands before the decimals of a number; without it what `read` says, or a point."""
     thousands: Mark | None = None
-    """What stands between the thousands of a number."""
+    """What stands between the thousands of a number; without it what `read` says, or nothing."""
     unit: Text | None = None
     """Unit that is written after a number, as in `12 kg`, and that the values are in."""
     units: dict[Text, Positive] = Field(default_factory=dict)
@@ -79,8 +79,8 @@ class Column(Section):
         for key in ("decimal", "thousands", "unit", "units"):
             if key in self.model_fields_set and self.type not in (None, "number"):
                 yield (key, "type"), f"is for numbers, and the column's type is {self.type}"
-        if self.thousands == self.decimal:
-            yield ("thousands", "decimal"), f"must not be the decimal mark {self.decimal!r}"
+        if self.thousands == (self.decimal or "."):
+            yield ("thousands", "decimal"), f"must not be the decimal mark {self.thousands!r}"
         if self.units and self.unit is None:
             yield ("units", "unit"), "says how much of unit other units are: give unit"
         if self.spelling and self.type not in (None, "category"):

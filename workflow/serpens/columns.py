@@ -15,11 +15,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from serpens.errors import DataError
+from serpens.numberwords import NUMBER, marks, plain
 from serpens.personal import pseudonyms
 from serpens.words import (
     ISO,
     MISSING_AMONG_VALUES,
-    NUMBER,
     Examples,
     Mask,
     Survey,
@@ -35,8 +35,6 @@ TIME = pa.timestamp("us")
 # The whole numbers up to here are float64's own; above, some are rounded.
 EXACT = 2.0**53
 OFFSET = r"\d[ T]?\d{2}:\d{2}.*([+-]\d{2}:?\d{2}|Z)$"
-# What a declared number becomes that is not written as it was declared.
-NO_NUMBER = "no number"
 
 
 @dataclass(frozen=True)
@@ -114,8 +112,8 @@ def kind_of(name: str, type_: pa.DataType) -> str:
 def declared(spec: Mapping[str, Any]) -> str | None:
     """Return the type that is declared of a column, also by what is only said of one type."""
     given: str | None = spec.get("type")
-    numeric = any(spec.get(key) is not None for key in ("min", "max", "unit", "thousands"))
-    if given == "image" or (given is None and (numeric or spec.get("decimal", ".") != ".")):
+    numeric = any(spec.get(key) is not None for key in ("min", "max", "unit", "decimal", "thousands"))
+    if given == "image" or (given is None and numeric):
         return "number"
     if given is None and spec.get("spelling"):
         return "category"
@@ -154,7 +152,7 @@ def reading(name: str, type_: pa.DataType, spec: Mapping[str, Any], survey: Surv
 
 def survey_of(spec: Mapping[str, Any], *, private: bool = False) -> Survey:
     """Return an empty survey of a column; what a private one holds stands in no message."""
-    return Survey(sentinels(spec), private)
+    return Survey(sentinels(spec), private, *marks(spec))
 
 
 def hashed(raw: pa.Array, spec: Mapping[str, Any], key: bytes) -> pa.Array:
@@ -292,7 +290,7 @@ def _numbers(how: Reading, raw: pa.Array, first: int) -> Read:
     usual = pc.is_in(words, value_set=_usual(how.spec))
     known = pc.if_else(usual, pa.scalar(None, pa.string()), words)
     try:
-        values = _scaled(how.spec, *_plain(how.spec, known))
+        values = _scaled(how.spec, *plain(how.spec, known))
     except pa.ArrowInvalid:
         return _rare_numbers(how, raw, first)
     numbers = values.fill_null(0.0).to_numpy()
@@ -311,9 +309,9 @@ def _rare_numbers(how: Reading, raw: pa.Array, first: int) -> Read:
     piece = Words.of(raw, first)
     missing = piece.among(sentinels(how.spec)) | piece.among(MISSING_AMONG_VALUES, lower=True)
     known = pc.if_else(pa.array(missing), pa.scalar(None, pa.string()), piece.words)
-    plain, factor = _plain(how.spec, known)
-    wrong = ~missing & ~mask(pc.fill_null(pc.match_substring_regex(plain, NUMBER), False))
-    texts = [None if bad else word for word, bad in zip(plain.to_pylist(), wrong, strict=True)]
+    written, factor = plain(how.spec, known)
+    wrong = ~missing & ~mask(pc.fill_null(pc.match_substring_regex(written, NUMBER), False))
+    texts = [None if bad else word for word, bad in zip(written.to_pylist(), wrong, strict=True)]
     # Python reads a plus before a number, and what is too large as infinite, which Arrow refuses
     parsed = pa.array([None if text is None else float(text) for text in texts], pa.float64())
     numbers = parsed.to_numpy(zero_copy_only=False)
@@ -355,35 +353,6 @@ def _usual(spec: Mapping[str, Any]) -> pa.Array:
     """Return the words that stand for a missing number, as they are usually written."""
     soft = {case for word in MISSING_AMONG_VALUES for case in (word, word.upper(), word.capitalize())}
     return pa.array(sorted(sentinels(spec) | soft), pa.string())
-
-
-def _plain(spec: Mapping[str, Any], words: pa.Array) -> tuple[pa.Array, pa.Array | None]:
-    """Return numbers as a program writes them, and the factor of each word's unit where a unit is declared."""
-    factor = None
-    decimal, thousands = spec.get("decimal") or ".", spec.get("thousands")
-    if unit := spec.get("unit"):
-        factors = {unit: 1.0} | dict(spec.get("units") or {})
-        names = "|".join(_quoted(name) for name in sorted(factors, key=len, reverse=True))
-        parts = pc.extract_regex(words, rf"^(?P<number>.*[0-9.,])\s*(?P<unit>{names})$")
-        bare = pc.is_null(parts)
-        found = pc.index_in(pc.struct_field(parts, "unit"), value_set=pa.array(list(factors)))
-        factor = pc.if_else(bare, 1.0, pa.array(list(factors.values())).take(found))
-        words = pc.if_else(bare, words, pc.struct_field(parts, "number"))
-    if thousands:
-        mark = _quoted(thousands)
-        grouped = rf"^[+-]?\d{{1,3}}({mark}\d{{3}})+({_quoted(decimal)}\d*)?$"
-        joined = pc.replace_substring(words, thousands, "")
-        words = pc.if_else(pc.match_substring_regex(words, grouped), joined, words)
-    if decimal != ".":
-        mark = _quoted(decimal)
-        fits = pc.match_substring_regex(words, rf"^[+-]?(\d+{mark}?\d*|{mark}\d+)([eE][+-]?\d+)?$")
-        words = pc.if_else(fits, pc.replace_substring(words, decimal, "."), NO_NUMBER)
-    return words, factor
-
-
-def _quoted(text: str) -> str:
-    """Return a pattern of RE2 that fits a text alone."""
-    return rf"\Q{text}\E"
 
 
 def _scaled(spec: Mapping[str, Any], numbers: pa.Array, factor: pa.Array | None) -> pa.Array:

@@ -39,6 +39,8 @@ class RawTable:
         The table as collected.
     columns
         What is declared of columns.
+    numbers
+        How numbers are written where nothing is declared: ``decimal`` and ``thousands``.
     features, drop, image_columns
         Patterns of the columns that may be used, or not, or are pixels.
     personal, key
@@ -69,6 +71,7 @@ class RawTable:
         roles: Roles,
         *,
         columns: Mapping[str, Mapping[str, Any]] | None = None,
+        numbers: Mapping[str, str | None] | None = None,
         features: Sequence[str] | None = None,
         drop: Sequence[str] = (),
         image_columns: Sequence[str] | None = None,
@@ -107,7 +110,7 @@ class RawTable:
         named = {
             name: {"type": "category"} for name in (roles.id, roles.group, roles.split, *hashed) if name is not None
         }
-        self.specs = {name: {**declared.get(name, {}), **named.get(name, {})} for name in self.used}
+        self.specs = {name: {"numbers": numbers, **declared.get(name, {}), **named.get(name, {})} for name in self.used}
         self.readings: dict[str, Reading] = {}
 
     def washed(self, folder: Path, threads: int, shards: Shards | None = None) -> tuple[Tally, Dealt]:

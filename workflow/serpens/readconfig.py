@@ -86,6 +86,8 @@ class Read(Section):
         if self.names is not None and self.header is None:
             text = "needs header beside it: true if the first line names the columns too, false if it is data"
             yield ("names", "header"), text
+        if self.thousands == (self.decimal or "."):
+            yield ("thousands", "decimal"), f"must not be the decimal mark {self.thousands!r}"
         marks = [self.delimiter, self.quote or None, self.escape]
         for key, mark in (("quote", self.quote), ("escape", self.escape)):
             if mark and marks.count(mark) > 1:

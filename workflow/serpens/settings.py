@@ -43,6 +43,7 @@ def clean(study: Study) -> dict[str, Any]:
         "target": study.target,
         "task": study.task,
         "columns": {name: column.model_dump(exclude=set(LEARNED)) for name, column in study.columns.items()},
+        "numbers": {mark: getattr(study.read, mark) for mark in NUMBER_MARKS},
         "id": study.id,
         "group": claim.new,
         "time": study.time if study.horizon else claim.after,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from serpens.distinct import Distinct
 from serpens.errors import DataError, listed
+from serpens.numberwords import NUMBER, plain
 from serpens.personal import masked
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ MISSING = frozenset({"", "NA", "N/A", "n/a", "<NA>", "NaN", "nan", "-NaN", "-nan
 MISSING_AMONG_VALUES = frozenset(
     ["-", "--", ".", "na", "none", "nil", "unknown", "missing", "n.a.", "n.d.", "nd", "not available"]
 )
-# RE2's \d is an ASCII digit.
-NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 # A comma before the decimals, or between thousands: which of them, only the user knows.
 COMMA = r"^[+-]?\d+(,\d+)+(\.\d+)?$"
 ISO_TIME = r"^\d{4}-\d{2}(-\d{2}([ T]\d{2}:\d{2}.*)?)?$"
@@ -170,6 +169,8 @@ class Survey:
         Words that mean a missing value in any type.
     private
         Whether no word may be told.
+    decimal, thousands
+        What stands before decimals and between thousands.
 
     Attributes
     ----------
@@ -187,6 +188,8 @@ class Survey:
 
     missing: frozenset[str]
     private: bool = False
+    decimal: str = "."
+    thousands: str | None = None
     known: int = 0
     here: int = 0
     numeric: int = 0
@@ -209,7 +212,9 @@ class Survey:
         counts = piece.counts
         here = ~piece.among(self.missing)
         known = here & ~piece.among(MISSING_AMONG_VALUES, lower=True)
-        numeric, commas = piece.fit(NUMBER) & known, piece.fit(COMMA) & known
+        written, _ = plain({"decimal": self.decimal, "thousands": self.thousands}, piece.words)
+        numeric = mask(pc.match_substring_regex(written, NUMBER)) & known
+        commas = piece.fit(COMMA) & known & ~numeric
         self.known += int(counts[known].sum())
         self.here += int(counts[here].sum())
         self.numeric += int(counts[numeric].sum())
