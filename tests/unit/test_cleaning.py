@@ -462,3 +462,16 @@ def test_marks_of_the_file_hold_for_every_column_that_says_nothing_else():
     assert sorted(set(result.frame["x"])) == [1.5, 2.25]
     assert sorted(set(result.frame["z"])) == [7, 1000.5]
     assert "holds numbers with commas; row 1 is '1,5'" in refusal(frame)
+
+
+def test_exact_duplicates_may_be_left_out_or_refused():
+    frame = pd.concat([table(), table().iloc[[3, 3, 7]]])
+    result = cleaned(frame, duplicates="drop")
+    assert result.account.rows.dropped == {"exact duplicate": 3}
+    assert (result.account.rows.kept, result.account.rows.duplicates) == (12, 0)
+    pd.testing.assert_frame_equal(result.frame, cleaned(table()).frame)
+    assert refusal(frame.iloc[[0, 1, 2, 3, 12]], duplicates="refuse") == (
+        "no row may repeat another one exactly (clean: {duplicates: refuse}); rows 4, 5 are the same, and 0 more repeat "
+        "others: remove them, name an id, or say duplicates: drop"
+    )
+    assert cleaned(table(), duplicates="refuse").account.rows.kept == 12

@@ -93,6 +93,7 @@ KEYS = {
     "columns": (BASE, {"x": "category"}, FROM_CLEAN),
     "features": (BASE, ["x"], FROM_CLEAN),
     "drop": (BASE, ["x"], FROM_CLEAN),
+    "clean.duplicates": (BASE, "drop", FROM_CLEAN),
     "clean.outliers": (BASE, "clip", FROM_SPLIT),
     "clean.impute": (BASE, "mean", FROM_SPLIT),
     "clean.indicator": (BASE, False, FROM_SPLIT),

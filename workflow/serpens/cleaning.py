@@ -83,6 +83,7 @@ def clean(
     positive_class: str | None = None,
     personal: Mapping[str, str] | None = None,
     key: bytes = b"",
+    duplicates: str = "keep",
     horizon: int | None = None,
     threads: int = 1,
     shards: Shards | None = None,
@@ -103,6 +104,8 @@ def clean(
         Patterns such as ``gene_*``: which columns may be used, which not, which are pixels.
     personal, key
         What becomes of each column that is about people (drop, hash, keep), and the key that they are hashed with.
+    duplicates
+        What becomes of rows that repeat another one exactly: keep, drop or refuse.
     horizon
         Given for a forecast, which uses other columns only when ``features`` names them.
     shards
@@ -140,7 +143,7 @@ def clean(
         useless = _useless(tally, how, pixel=image_columns is not None) if name not in roles.by_column() else None
         if useless is not None:
             reasons[name] = useless
-    return _Finish(table, tally, dealt, task, reasons, positive_class, horizon, threads, folder).cleaned()
+    return _Finish(table, tally, dealt, task, reasons, positive_class, duplicates, horizon, threads, folder).cleaned()
 
 
 def raw_table(
@@ -280,6 +283,7 @@ class _Finish:
     task: Task
     reasons: Mapping[str, str]
     positive_class: str | None
+    duplicates_are: str
     horizon: int | None
     threads: int
     folder: Path
@@ -384,17 +388,35 @@ class _Finish:
 
     def _named(self) -> Iterator[pa.Table]:
         """Yield the rows in canonical order, each with its name."""
-        for table in self._series() if self.horizon else self._ordered():
+        for ordered in self._series() if self.horizon else self._ordered():
+            repeat = _repeats(ordered.column(CONTENT))
+            table = self._unrepeated(ordered, repeat) if self.duplicates_are != "keep" else ordered
             named = table
             if self.task == "classification":
                 place = table.schema.get_field_index(self.roles.target)
                 text = as_text(table.column(place).combine_chunks())
                 named = table.set_column(place, self.roles.target, text)
-            repeat = _repeats(table.column(CONTENT))
+            repeat = repeat if table is ordered else np.zeros(len(table), dtype=np.int64)
             self.duplicates += int((repeat > 0).sum())
             content = table.column(CONTENT).combine_chunks()
             again = pc.binary_join_element_wise(content, pa.array(repeat + 1).cast(pa.string()), "-")
             yield named.append_column(ROW, pc.if_else(pa.array(repeat > 0), again, content))
+
+    def _unrepeated(self, table: pa.Table, repeat: Any) -> pa.Table:
+        """Leave out rows that repeat the one before them, or refuse them."""
+        if not (again := repeat > 0).any():
+            return table
+        if self.duplicates_are == "refuse":
+            at = int(again.argmax())
+            rows = sorted(table.column(PLACE)[place].as_py() for place in (at - 1, at))
+            msg = (
+                f"no row may repeat another one exactly (clean: {{duplicates: refuse}}); rows {listed(map(str, rows))} "
+                f"are the same, and {int(again.sum()) - 1} more repeat others: remove them, name an id, or say "
+                "duplicates: drop"
+            )
+            raise DataError(msg)
+        self.dropped["exact duplicate"] = self.dropped.get("exact duplicate", 0) + int(again.sum())
+        return table.filter(pa.array(~again))
 
     def _ordered(self) -> Iterator[pa.Table]:
         """Yield the rows in their order; where there is an id, one row for each."""

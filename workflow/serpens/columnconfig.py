@@ -109,6 +109,9 @@ def allowed_impute(kind: str | None) -> tuple[Impute, ...]:
 class Clean(Section):
     """How columns are cleaned, where `columns` does not say it of one. What it takes is learned on training rows."""
 
+    duplicates: Literal["keep", "drop", "refuse"] = "keep"
+    """Rows that repeat another one exactly: they are kept, on its side of every split; left out and counted (`drop`);
+    or stop the job (`refuse`). Of rows with one `id` and the same content one is kept in any case."""
     outliers: Outliers = "keep"
     """Numbers more than 3 interquartile ranges below the first or above the third quartile: they are kept, become the
     nearest number that is none (`clip`), or are kept and marked by a further input (`flag`)."""

@@ -54,6 +54,7 @@ def clean(study: Study) -> dict[str, Any]:
         "image_columns": [study.image.columns] if study.image else None,
         "positive_class": study.positive_class,
         "personal": study.personal,
+        "duplicates": study.clean.duplicates,
         "horizon": study.horizon,
     }
 
