@@ -59,10 +59,9 @@ class Alone:
         """Bring the data here."""
         chosen = settings.collect(self.study)
         made = self.data("raw.parquet", "source.json")
-        with self.recorded("collect", chosen, [], made):
-            collected = stages.collect(chosen)
-            io.write_arrow(self.folder.root / "data/raw.parquet", collected.table)
-            collected.source.write(self.folder.root / "data/source.json")
+        with self.recorded("collect", chosen, [], made), stages.collect(chosen) as collected:
+            io.write_stream(made[0], collected.stream)
+            collected.source().write(made[1])
 
     def clean(self) -> None:
         """Say what rows and columns are."""

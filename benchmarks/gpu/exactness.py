@@ -4,13 +4,16 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from alone import Alone
 
-from serpens import configfile, evaluation, fitting, io, metrics, stages
-from serpens.jobs import Job, Jobs
+from serpens import configfile, evaluation, fitting, io, metrics, settings, stages
+from serpens.artefacts import Schema
+from serpens.data import Examples
+from serpens.layout import Run
+from serpens.pieces import Columns
 
 # How far a score on the test rows may be from the CPU's. Dropout and shifts draw other chance on a GPU, so the network
 # of digits is another one of the same kind: five seeds on a CPU lie between .977 and .997. Three of qubit lie between
@@ -26,8 +29,9 @@ class Dealt(NamedTuple):
     """One split of a study."""
 
     settings: dict[str, Any]
-    schema: Any
-    parts: Mapping[str, Any]
+    schema: Schema
+    learned: Mapping[str, Examples]
+    test: Columns
 
 
 def checks(device: str, *, quick: bool) -> Iterator[tuple[str, Callable[[float], dict[str, Any]]]]:
@@ -62,30 +66,30 @@ def compared(
 
 def deal(study: str, model: str) -> Dealt:
     """Return the first split of one of the studies of ``config.yaml``."""
-    jobs = Jobs(configfile.load_project("config.yaml"))
-    collected = stages.collect(jobs.settings(Job("collect", study)))
-    with tempfile.TemporaryDirectory() as name:
-        raw, table = Path(name) / "raw.parquet", Path(name) / "table.parquet"
-        io.write_arrow(raw, collected.table)
-        cleaned = stages.clean(jobs.settings(Job("clean", study)), io.read_stream(raw), folder=Path(name) / "work")
-        io.write_stream(table, cleaned.rows)
-        columns = io.read_columns(table)
-    parts, schema = stages.split(jobs.settings(Job("split", study, split=0)), 0, columns, cleaned.digest)
-    return Dealt(jobs.settings(Job("train", study, model, 0, 0)), schema, parts)
+    project = configfile.load_project("config.yaml")
+    with tempfile.TemporaryDirectory() as results:
+        jobs = Alone(project.model_copy(update={"results": results}), study)
+        jobs.collect()
+        jobs.clean()
+        jobs.split(0)
+        # what is mapped stays readable when its file is removed
+        learned = {part: Examples(**io.map_arrays(jobs.folder.examples(0, part))) for part in ("train", "validation")}
+        schema, test = Schema.read(jobs.folder.schema(0)), io.read_columns(jobs.folder.part(0, "test"))
+    return Dealt(settings.train(jobs.study, Run(model, 0, 0)), schema, learned, test)
 
 
 def train(dealt: Dealt, gpus: int, *, chance: bool = True, **training: Any) -> fitting.Fitted:
     """Train the study's model, with other settings of training."""
-    settings = dict(dealt.settings, training=dealt.settings["training"] | training)
+    chosen = dict(dealt.settings, training=dealt.settings["training"] | training)
     if not chance:
-        settings["settings"] = settings["settings"] | {k: v for k, v in NO_CHANCE.items() if k in settings["settings"]}
-    return stages.train(settings, dealt.schema, dealt.parts["train"], dealt.parts["validation"], gpus=gpus)
+        chosen["settings"] = chosen["settings"] | {k: v for k, v in NO_CHANCE.items() if k in chosen["settings"]}
+    return stages.train(chosen, dealt.schema, dealt.learned["train"], dealt.learned["validation"], gpus=gpus)
 
 
 def score(dealt: Dealt, fitted: fitting.Fitted, metric: str) -> float:
     """Return a score on the test rows, judged as the evaluation does: on the CPU, from stored weights."""
     model = fitting.restore(fitted.architecture, fitted.model.state())
-    prepared = stages.prepare(dealt.schema, dealt.parts["test"])
+    prepared = stages.prepare(dealt.schema, dealt.test)
     predicted = evaluation.predict(model, dealt.schema, prepared)
     truth, values = evaluation.scored(predicted, dealt.schema.target.classes)
     return metrics.score(metric, truth, values)

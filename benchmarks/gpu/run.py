@@ -23,7 +23,7 @@ import torch
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-sys.path[:0] = [str(ROOT / "workflow"), str(HERE)]
+sys.path[:0] = [str(ROOT / "workflow"), str(HERE.parent), str(HERE)]
 
 import exactness  # noqa: E402 - they and the package lie beside
 import resume  # noqa: E402

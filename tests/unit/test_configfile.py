@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from serpens.configfile import load_project
-from serpens.errors import ConfigurationError
+from serpens.errors import ConfigurationError, listed
+from serpens.sources.registry import FILE_TYPES
 from serpens.sources.secrets import ADVICE
 
 TYPES = (
@@ -285,8 +286,8 @@ WRONG_DATA = {
         "data.sha256: must be one for each url, in their order; found 1 for 2"
     ),
     f"{{url: 'http://a.org/12', sha256: '{'0' * 64}'}}": (
-        "data.url: must end as a table does (.csv, .csv.gz, .tsv, .tsv.gz, .parquet, .zip, .tar, .tar.gz, .tgz, "
-        ".tar.xz, .tar.bz2), or name must say what it is called; found http://a.org/12"
+        f"data.url: must end as a table does ({listed(FILE_TYPES)}), or name must say what it is called; found "
+        "http://a.org/12"
     ),
     "{huggingface: {repository: a/b, revision: main, file: t.csv}}": (
         "data.huggingface.revision: must be a commit, 40 hexadecimal digits in lower case, since a branch or a tag may "

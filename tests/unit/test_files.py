@@ -19,6 +19,7 @@ from serpens.configfile import load_project
 from serpens.errors import ConfigurationError, DataError
 from serpens.settings import collect as settings_of
 from serpens.sources.paths import written_out
+from serpens.sources.registry import ENDINGS
 
 TEXT = "x,y\n1,2\n3,4\n"
 COLUMNS = {"x": ["1", "3"], "y": ["2", "4"]}
@@ -37,8 +38,8 @@ def write(name, content):
     path.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-def collected(data, **read):
-    given = {"question": "Why?", "target": "y", "data": data, "read": read}
+def collected(data, test_on=None, **read):
+    given = {"question": "Why?", "target": "y", "data": data, "read": read, "test_on": test_on or {}}
     with stages.collect(settings_of(Study.model_validate(given))) as found:
         table = pa.Table.from_batches(found.stream.batches(), found.stream.schema)
         return table, found.source()
@@ -48,6 +49,12 @@ def refusal(*arguments, **named):
     with pytest.raises(DataError) as caught:
         collected(*arguments, **named)
     assert not list(Path(".snakemake/serpens/unpacked").iterdir())
+    return str(caught.value)
+
+
+def unfit(*given):
+    with pytest.raises(ConfigurationError) as caught:
+        written_out(given)
     return str(caught.value)
 
 
@@ -138,13 +145,38 @@ def test_a_key_that_is_in_the_folder_and_in_the_file_is_refused():
 
 def test_what_is_no_table_is_not_passed_over():
     write("sales/a.csv", TEXT)
-    write("sales/notes.txt", "")
-    with pytest.raises(ConfigurationError) as caught:
-        written_out(["sales/"])
-    assert str(caught.value) == (
-        "sales/notes.txt lies in 'sales/' and is no table (one of .csv, .csv.gz, .tsv, .tsv.gz, .parquet, .zip, .tar, "
-        ".tar.gz, .tgz, .tar.xz, .tar.bz2): name the tables alone, by a pattern such as parts/*.csv"
+    write("sales/notes.doc", "")
+    assert unfit("sales/") == (
+        f"sales/notes.doc lies in 'sales/' and is no table (one of {ENDINGS}): name the tables alone, by a pattern "
+        "such as parts/*.csv"
     )
+
+
+def test_what_tells_about_tables_is_none():
+    for name in ("a.csv", "README.txt", "x=1/LICENSE", "x=1/b.csv", "license.txt", "Citation.cff", "x=1/readme.md"):
+        write(f"sales/{name}", "x\n" * name.endswith(".csv"))
+    assert written_out(["sales/"]) == ["sales/a.csv", "sales/x=1/b.csv"]
+    assert written_out(["sales/*.*"]) == ["sales/a.csv"]
+    # who names it means it; a word more, and it is a table
+    assert written_out(["sales/README.txt"]) == ["sales/README.txt"]
+    write("sales/readme_counts.txt", "x\n1\n")
+    assert written_out(["sales/*.txt"]) == ["sales/readme_counts.txt"]
+    write("b/README.txt", "")
+    assert unfit("b/") == "there must be a table that lies in 'b/'; there is none"
+
+
+def test_a_folder_is_one_of_tables_or_one_of_images():
+    write("x/year=2020/a.csv", "n\n1\n")
+    assert written_out(["x/"]) == ["x/year=2020/a.csv"]
+    assert collected("x/")[0].to_pydict() == {"n": ["1"], "year": ["2020"]}
+    write("x/cat/1.PNG", "")
+    assert unfit("x/") == (
+        "the folder 'x/' must hold tables or images; it holds x/year=2020/a.csv and x/cat/1.PNG: name the tables "
+        "alone, by a pattern such as parts/*.csv, and if they name the images, say so with read.images"
+    )
+    Path("x/year=2020/a.csv").unlink()
+    write("x/README.txt", "cats")
+    assert written_out(["x/"]) == ["x/"]
 
 
 def test_each_file_has_its_sha256():
@@ -172,6 +204,7 @@ def test_no_rows_at_all_are_refused_and_an_empty_part_is_not():
 @pytest.mark.parametrize("name", ["t.tar", "t.tar.gz", "t.tar.xz", "t.tar.bz2", "t.zip"])
 def test_the_only_table_of_an_archive_is_read(name):
     members = {"notes/readme.txt": "hello", "data/t.csv": TEXT, "__MACOSX/t.csv": "junk", "data/._t.csv": "junk"}
+    members["LICENSE"] = "free"
     zipped(name, **members) if name.endswith(".zip") else tarred(name, members)
     table, source = collected(name)
     assert table.to_pydict() == COLUMNS
@@ -189,10 +222,24 @@ def test_a_member_may_be_packed_itself_and_be_named():
     )
 
 
-def test_an_archive_without_a_table_says_what_it_holds():
-    assert refusal(zipped(**{"a.txt": "x"})) == (
-        "t.zip: must hold one table, or read.member must name one; it holds a.txt"
+@pytest.mark.parametrize("name", ["a.doc", "README.txt"])
+def test_an_archive_without_a_table_says_what_it_holds(name):
+    assert (
+        refusal(zipped(**{name: "x"})) == f"t.zip: must hold one table, or read.member must name one; it holds {name}"
     )
+
+
+def test_every_table_is_read_as_the_study_says():
+    text = "s;y\n1,5;2\n"
+    write("t.csv", text)
+    write("cohort.csv", text)
+    zipped(**{"a.csv": "z\n", "b.csv": text})
+    zipped("sheet.zip", **{"b.csv": "s;site\n1,5;north\n"})
+    join = [{"file": "sheet.zip", "on": "s"}]
+    found = collected({"file": "t.zip", "join": join}, member="b.csv", delimiter=";")[0]
+    assert found.to_pydict() == {"s": ["1,5"], "y": ["2"], "site": ["north"]}
+    outside = collected("t.csv", test_on={"file": "cohort.csv"}, delimiter=";")[0]
+    assert outside.select(["s", "y"]).to_pydict() == {"s": ["1,5"] * 2, "y": ["2"] * 2}
 
 
 @pytest.mark.parametrize("name", ["../t.csv", "/tmp/t.csv", "a/../../t.csv", "C:/t.csv", "..\\t.csv"])

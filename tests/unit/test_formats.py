@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from serpens import codedigest, contents, glance, planning, sources
+from serpens import codedigest, contents, glance, planning, settings, stages
 from serpens.config import Study
 from serpens.errors import ConfigurationError, DataError
 from serpens.formats import registry
@@ -24,8 +24,14 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def study(file, read=(), **keys):
-    return Study.model_validate(STUDY | {"data": {"file": file}, "read": dict(read)} | keys)
+def study(file, read=(), *, sha256=None, **keys):
+    return Study.model_validate(STUDY | {"data": {"file": file, "sha256": sha256}, "read": dict(read)} | keys)
+
+
+def collect(*arguments, **keys):
+    with stages.collect(settings.collect(study(*arguments, **keys))) as found:
+        table = pa.Table.from_batches(found.stream.batches(), found.stream.schema)
+        return table, found.source()
 
 
 def faults(*arguments, **keys):
@@ -70,7 +76,7 @@ def test_what_is_not_installed_stops_before_any_job_and_in_one(monkeypatch):
     )
     assert faults("t.h5ad") == [(("data", "file"), message)]
     with pytest.raises(DataError) as caught:
-        sources.collect_file("t.h5ad")
+        collect("t.h5ad")
     assert str(caught.value) == message
 
 
@@ -95,6 +101,7 @@ def test_what_is_not_installed_stops_before_any_job_and_in_one(monkeypatch):
     ],
 )
 def test_a_key_that_does_not_fit_the_format(file, read, key, message):
+    images((1, 1))
     assert (("read", key), message) in faults(file, read)
 
 
@@ -176,24 +183,23 @@ def test_images_that_are_not_there_stop_before_any_job():
 
 def test_a_folder_of_images_is_collected():
     images((1, 1), (1, 1))
-    collected = sources.collect_file("d/")
-    assert collected.table.to_pydict() == {"file": ["k/0.png", "k/1.png"], "class": ["k", "k"], "pixel_0": [0, 0]}
-    assert collected.source.bytes == sum(Path(f"d/k/{n}.png").stat().st_size for n in (0, 1))
-    again = sources.collect_file("d/", sha256=collected.source.sha256)
-    assert again.source.sha256 == collected.source.sha256
+    table, source = collect("d/")
+    assert table.to_pydict() == {"file": ["k/0.png", "k/1.png"], "class": ["k", "k"], "pixel_0": [0, 0]}
+    assert source.bytes == sum(Path(f"d/k/{n}.png").stat().st_size for n in (0, 1))
+    assert collect("d/", sha256=source.sha256)[1].sha256 == source.sha256
     Path("d/k/1.png").rename("d/k/2.png")
-    assert sources.collect_file("d/").source.sha256 != collected.source.sha256
+    assert collect("d/")[1].sha256 != source.sha256
 
 
 def test_a_wrong_sha256_is_told_before_the_file_is_read():
     Path("t.parquet").write_text("no Parquet")
     with pytest.raises(DataError, match=r"^t.parquet: sha256 must be 0{64}; it is "):
-        sources.collect_file("t.parquet", sha256="0" * 64)
+        collect("t.parquet", sha256="0" * 64)
 
 
 def collected_code(file, read=(), cohort=None):
-    settings = {"data": {"simulator": None, "file": file}, "cohort": cohort, "read": dict(read)}
-    return codedigest.Reader().code("collect", settings)
+    outside = {"test_on": {"file": cohort}} if cohort else {}
+    return codedigest.Reader().code("collect", settings.collect(study(file, read, **outside)))
 
 
 def formats_of(code):
@@ -205,7 +211,11 @@ def test_collecting_depends_on_the_formats_that_it_reads_and_on_no_other():
     assert formats_of(collected_code("t.parquet")) == {"parquet"}
     assert formats_of(collected_code("t.jsonl", cohort="u.smi")) == {"jsonlines", "smiles"}
     assert formats_of(collected_code("t.feather", {"images": "file"})) == {"feather", "images"}
+    images((1, 1))
     assert formats_of(collected_code("d/")) == {"images"}
+    assert formats_of(collected_code("t.zip", {"member": "t.parquet"})) == {"parquet"}
+    # what the only table of an archive is, nobody knows yet
+    assert {"parquet", "delimited", "h5ad"} < formats_of(collected_code("t.zip"))
     assert "h5py" in collected_code("t.h5ad").libraries
     assert "h5py" not in collected_code("t.parquet").libraries
     assert "serpens.formats.h5ad._turned" in collected_code("t.h5ad").definitions
@@ -214,5 +224,4 @@ def test_collecting_depends_on_the_formats_that_it_reads_and_on_no_other():
 def test_a_cohort_may_have_another_format():
     pq.write_table(pa.table({"x": ["1"], "y": ["a"]}), "u.parquet")
     Path("t.csv").write_text("x,y\n1,a\n")
-    both = sources.append_cohort(sources.collect_file("t.csv"), sources.collect_file("u.parquet"))
-    assert both.table["y"].to_pylist() == ["a", "a"]
+    assert collect("t.csv", test_on={"file": "u.parquet"})[0]["y"].to_pylist() == ["a", "a"]

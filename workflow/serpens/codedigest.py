@@ -22,7 +22,7 @@ from serpens import io
 from serpens.families import FAMILIES, NETWORKS
 from serpens.formats import registry as formats
 from serpens.simulators.registry import SIMULATORS
-from serpens.sources.paths import table_names
+from serpens.sources.paths import is_any_unseen, table_names
 from serpens.sources.registry import SOURCES, STEPS, kind, steps
 
 WORKFLOW = Path(__file__).resolve().parents[1]
@@ -111,8 +111,9 @@ def roots(rule: str, settings: Mapping[str, Any]) -> set[Place]:
 
 
 def _formats(settings: Mapping[str, Any]) -> list[str]:
-    """Return the modules that read a study's files."""
-    return formats.modules(table_names(settings), settings["read"])
+    """Return the modules that read a study's files, or may."""
+    found = set(formats.modules(table_names(settings), settings["read"]))
+    return sorted(found | {each.module for each in formats.FORMATS} if is_any_unseen(settings) else found)
 
 
 def _family(family: str, path: str | None, use: str) -> set[Place]:

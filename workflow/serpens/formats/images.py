@@ -19,12 +19,11 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from serpens.errors import DataError, listed
 from serpens.formats import registry
-from serpens.formats.registry import Read
+from serpens.formats.registry import IMAGE_SUFFIXES, Read
 from serpens.formats.tables import check_names, rows_at_once
 from serpens.streams import Stream
 
 FORMATS = ("PNG", "JPEG", "TIFF")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 # Channels of the ways in which Pillow holds pixels; any other is converted when the study says how many.
 CHANNELS = {"1": 1, "L": 1, "RGB": 3}
 MODES = {1: "L", 3: "RGB"}
@@ -106,7 +105,7 @@ def _naming(path: str, read: Read) -> tuple[Stream, Path]:
     found = _listing(path)
     if not found:
         msg = (
-            f"{path}: there must be one folder a class with images ({listed(SUFFIXES)}) in it; there is none: "
+            f"{path}: there must be one folder a class with images ({listed(IMAGE_SUFFIXES)}) in it; there is none: "
             "or name the images in a table, read: {images: <column>}"
         )
         raise DataError(msg)
@@ -119,7 +118,7 @@ def _listing(path: str) -> list[str]:
     if not Path(path).is_dir():
         msg = f"{path}: the folder must exist; it does not"
         raise DataError(msg)
-    inside = [file.relative_to(path) for file in Path(path).glob("*/[!.]*") if file.suffix.lower() in SUFFIXES]
+    inside = [file.relative_to(path) for file in Path(path).glob("*/[!.]*") if file.suffix.lower() in IMAGE_SUFFIXES]
     return sorted(file.as_posix() for file in inside if not file.parts[0].startswith("."))
 
 

@@ -26,7 +26,6 @@ Read = Mapping[str, Any]
 
 INSTALL = ".venv/bin/python -m pip install -r requirements/formats.lock"
 
-
 PACKERS = (".gz", ".bz2", ".xz", ".zst")
 
 
@@ -72,6 +71,8 @@ def _packed(*suffixes: str, packers: tuple[str, ...] = (".gz",)) -> tuple[str, .
 # Keys of ``read`` that are for whoever unpacks archives, before a table is there.
 UNPACKING = ("member", "max_expanded_mb", "max_ratio")
 IMAGE_KEYS = ("images", "size", "channels")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+"""How names of images end."""
 IMAGES = Format("a folder of images", "serpens.formats.images", ("/",), ("size", "channels"), ("PIL",))
 DELIMITED = Format(
     "delimited text",
@@ -119,7 +120,7 @@ def of(path: str) -> Format:
         If it ends like none of ours.
     """
     for each in FORMATS:
-        if path.endswith(each.suffixes):
+        if path.lower().endswith(each.suffixes):
             return each
     msg = f"{path}: the name must end in one of {ENDINGS}, which says what the file holds; it does not"
     raise DataError(msg)

@@ -15,7 +15,7 @@ from serpens.configtypes import choice
 from serpens.errors import DataError, listed
 from serpens.sources.disk import MB, writing
 from serpens.sources.parts import File
-from serpens.sources.registry import PACKED, TABLES, ending, must_unpack
+from serpens.sources.registry import PACKED, TABLES, ending, is_paper, must_unpack
 
 CHUNK = 1 << 20
 FREE = 100 * MB
@@ -109,7 +109,7 @@ def _chosen(file: File, names: list[str], member: str | None) -> str:
         if member not in names:
             raise DataError(f"{file.origin}: there is no member {member!r}{choice(member, names, 'it holds')}")
         return member
-    tables = [name for name in names if ending(name, (*TABLES, *PACKED)) and not _hidden(name)]
+    tables = [name for name in names if ending(name, (*TABLES, *PACKED)) and not (_hidden(name) or is_paper(name))]
     if len(tables) != 1:
         found = f"it holds {len(tables)}: {listed(tables)}" if tables else f"it holds {listed(names) or 'nothing'}"
         raise DataError(f"{file.origin}: must hold one table, or read.member must name one; {found}")

@@ -8,10 +8,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from serpens.errors import ConfigurationError, listed
-from serpens.sources.registry import ARCHIVES, ENDINGS, FILE_TYPES, ending
+from serpens.formats.registry import IMAGE_SUFFIXES
+from serpens.sources.registry import ARCHIVES, ENDINGS, FILE_TYPES, ending, is_paper
 
-# A folder with one of these is one of images.
-IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 # What Hive and Spark call a folder of rows whose key is missing.
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
@@ -32,14 +31,14 @@ def written_out(given: Sequence[str]) -> list[str]:
     Raises
     ------
     ConfigurationError
-        If a pattern or a folder has no table, or a folder has something else besides.
+        If a pattern or a folder has no table, or something else besides, or a folder has images and tables.
     """
     found: list[str] = []
     for path in given:
         if is_pattern(path):
             found += _fitting(path)
         elif is_folder(path):
-            found += [path] if _holds_images(path) else _inside(path)
+            found += _inside(path)
         else:
             found.append(path)
     if twice := sorted({path for path in found if found.count(path) > 1}) if len(set(found)) < len(found) else []:
@@ -69,6 +68,17 @@ def table_names(settings: Mapping[str, Any]) -> list[str]:
     settings
         Of collecting.
     """
+    member = settings["read"].get("member")
+    known = [member if ending(name, ARCHIVES) else name for name in _names(settings)]
+    return [name for name in known if name and (name.endswith("/") or ending(name, FILE_TYPES))]
+
+
+def is_any_unseen(settings: Mapping[str, Any]) -> bool:
+    """Return whether a table of a study is the only one of an archive: what it is, is seen when it is unpacked."""
+    return "member" not in settings["read"] and any(ending(name, ARCHIVES) for name in _names(settings))
+
+
+def _names(settings: Mapping[str, Any]) -> list[str]:
     data = settings["data"]
     try:
         names = written_out(data["file"] or ())
@@ -76,25 +86,18 @@ def table_names(settings: Mapping[str, Any]) -> list[str]:
         names = []
     names += [*(data["url"] or ()), *(data["storage"] or ()), *(join["file"] for join in data["join"])]
     names += [data["huggingface"]["file"]] if data["huggingface"] else []
-    names += [settings["cohort"]] if settings["cohort"] else []
-    member = settings["read"].get("member")
-    known = [member if ending(name, ARCHIVES) else name for name in names]
-    return [name for name in known if name and (name.endswith("/") or ending(name, FILE_TYPES))]
-
-
-def _holds_images(folder: str) -> bool:
-    return any(path.suffix.lower() in IMAGES for path in Path(folder).rglob("*"))
+    return names + ([settings["cohort"]] if settings["cohort"] else [])
 
 
 def _fitting(pattern: str) -> list[str]:
-    found = sorted((path for path in glob.glob(pattern, recursive=True) if Path(path).is_file()), key=natural)  # noqa: PTH207
+    found = [path for path in glob.glob(pattern, recursive=True) if Path(path).is_file()]  # noqa: PTH207
     if not found:
         raise ConfigurationError(f"no file fits {pattern!r}, seen from {Path.cwd()}")
-    _all_tables(found, f"fits {pattern!r}")
-    return found
+    return _tables(found, f"fits {pattern!r}")
 
 
 def _inside(folder: str) -> list[str]:
+    """Return the tables below a folder, or the folder itself where it is one of images."""
     if not Path(folder).is_dir():
         raise ConfigurationError(f"there is no folder {folder!r}, seen from {Path.cwd()}")
     # hidden files, and those that programs put beside theirs: _SUCCESS, _metadata
@@ -103,15 +106,25 @@ def _inside(folder: str) -> list[str]:
         for path in Path(folder).rglob("*")
         if path.is_file() and not any(step.startswith((".", "_")) for step in path.relative_to(folder).parts)
     ]
-    if not found:
-        raise ConfigurationError(f"the folder {folder!r} holds no file")
-    _all_tables(found, f"lies in {folder!r}")
-    return sorted(found, key=natural)
+    images = sorted(path for path in found if path.lower().endswith(IMAGE_SUFFIXES))
+    if not images:
+        return _tables(found, f"lies in {folder!r}")
+    if tables := sorted(path for path in found if ending(path, FILE_TYPES) and not is_paper(path)):
+        raise ConfigurationError(
+            f"the folder {folder!r} must hold tables or images; it holds {tables[0]} and {images[0]}: name the tables "
+            "alone, by a pattern such as parts/*.csv, and if they name the images, say so with read.images"
+        )
+    return [folder]
 
 
-def _all_tables(paths: Sequence[str], where: str) -> None:
+def _tables(paths: Sequence[str], where: str) -> list[str]:
+    """Return tables in natural order, without what tells about them."""
+    paths = sorted((path for path in paths if not is_paper(path)), key=natural)
+    if not paths:
+        raise ConfigurationError(f"there must be a table that {where}; there is none")
     if others := sorted(path for path in paths if ending(path, FILE_TYPES) is None):
         raise ConfigurationError(
             f"{others[0]} {where} and is no table (one of {ENDINGS}): name the tables alone, "
             "by a pattern such as parts/*.csv"
         )
+    return paths

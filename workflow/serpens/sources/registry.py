@@ -1,6 +1,7 @@
 """Where data can come from, and which files hold tables: names alone, known before any job."""
 
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 from serpens.errors import listed
@@ -33,7 +34,9 @@ FILE_TYPES = (*(suffix for suffix in SUFFIXES if suffix != "/"), *ARCHIVES)
 ENDINGS = (
     f"{listed(bare(SUFFIXES))} (a folder), text also packed, such as .csv.gz, or of an archive: {listed(ARCHIVES)}"
 )
-
+PAPERS = ("readme", "license", "licence", "copying", "copyright", "changelog", "citation", "authors")
+PAPER_SUFFIXES = ("", ".txt", ".md", ".rst", ".html", ".pdf", ".cff")
+"""What people put beside tables and is none, by an old custom of names, though it may end like one."""
 
 PLUGINS = {"gs": "gcs"}
 """Plugins of Snakemake whose name is not how their queries begin."""
@@ -62,6 +65,12 @@ def kind(data: Mapping[str, Any]) -> str:
 def ending(name: str, endings: tuple[str, ...]) -> str | None:
     """Return the longest of the endings that a name has."""
     return max((each for each in endings if name.lower().endswith(each)), key=len, default=None)
+
+
+def is_paper(name: str) -> bool:
+    """Return whether a file tells about the tables beside it, such as ``README.txt``."""
+    path = PurePosixPath(name.lower())
+    return path.stem in PAPERS and path.suffix in PAPER_SUFFIXES
 
 
 def must_unpack(name: str) -> bool:
