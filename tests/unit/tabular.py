@@ -26,7 +26,9 @@ class Result:
     def columns(self):
         """The rows as the split job reads them."""
         return {
-            name: values.to_numpy(dtype=object if values.dtype == "str" else None)
+            name: values.astype(object).where(values.notna(), None).to_numpy()
+            if values.dtype == "str"
+            else values.to_numpy()
             for name, values in self.frame.items()
         }
 

@@ -6,7 +6,7 @@ import pytest
 from serpens import columns
 from serpens.columns import number_as_text
 from serpens.errors import DataError
-from serpens.words import MISSING, MISSING_AMONG_VALUES, Examples, Words
+from serpens.words import MISSING, MISSING_AMONG_VALUES, Words
 
 
 def read(values, **spec):
@@ -23,10 +23,7 @@ class Column:
         how = columns.reading("x", raw.type, spec, survey)
         found = columns.read(how, raw)
         for fault, rows in found.faults.items():
-            examples = Examples()
-            shown = found.values if fault in ("min", "max") else raw if how.kind == how.type else columns.as_words(raw)
-            examples.take(shown, rows, 1)
-            raise columns.explain(how, fault, examples)
+            raise columns.explain(how, fault, columns.examples(how, fault, raw, found, rows))
         self.type, self.how = how.type, how.how
         self.values = found.values.to_pylist()
         self.missing_words = found.missing_words

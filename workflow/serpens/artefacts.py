@@ -107,6 +107,18 @@ class Histogram(Entry):
     counts: tuple[int, ...]
 
 
+class ColumnReading(Entry):
+    """How the values of a column are read; those of rows that come later too."""
+
+    type: Literal["number", "category", "time", "text"]
+    collected: Literal["text", "levels", "boolean", "number", "time"]
+    """What it held as it was collected; `levels` are words that the file itself declares to be those of a category."""
+    format: str | None = None
+    """How times are written."""
+    said: dict[str, Any] = {}
+    """What the study says of its values: ranges, units, spellings and so on."""
+
+
 class ColumnAccount(Entry):
     """What a column is, and whether it was kept; what does not apply is null."""
 
@@ -117,6 +129,8 @@ class ColumnAccount(Entry):
     """Why the column was not kept."""
     type: ColumnType | None = None
     how: Literal["inferred", "declared"] | None = None
+    reading: ColumnReading | None = None
+    """Null where the column is not read."""
     missing_words: dict[str, int] = {}
     """Words that were read as missing, and how often they stand there."""
     missing: int | None = None

@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from serpens import io, ordering
-from serpens.artefacts import Cleaning, ColumnAccount, Digest, RowAccount
+from serpens.artefacts import Cleaning, ColumnAccount, ColumnReading, Digest, RowAccount
 from serpens.calendar import regular
-from serpens.columns import Reading
+from serpens.columns import Reading, collected_as
 from serpens.config import Task
 from serpens.configtypes import choice
 from serpens.describing import Description, digest_of
@@ -377,6 +377,12 @@ class _Finish:
             return ColumnAccount(**entry)
         how = self.table.readings[name]
         entry |= {"type": how.type, "how": how.how, "missing_words": dict(self.tally.columns[name].missing_words)}
+        entry["reading"] = ColumnReading(
+            type=how.type,
+            collected=collected_as(name, self.table.stream.schema.field(name).type),
+            format=how.form,
+            said=how.said(),
+        )
         if role == "target" and self.task == "classification":
             entry["type"] = "category"
         if description is None:  # an id: every row has one of its own

@@ -6,7 +6,7 @@ through the whole column before it says so.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -35,6 +35,11 @@ TIME = pa.timestamp("us")
 # The whole numbers up to here are float64's own; above, some are rounded.
 EXACT = 2.0**53
 OFFSET = r"\d[ T]?\d{2}:\d{2}.*([+-]\d{2}:?\d{2}|Z)$"
+# What a study may say of a column that bears on how its values are read, beside its type.
+SAID = ("missing", "unit", "units", "spelling", "min", "max", "format", "zone")
+
+Kind = Literal["text", "number", "category", "time"]
+Collected = Literal["text", "levels", "boolean", "number", "time"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,14 @@ class Reading:
     personal: str | None = None
     key: bytes = b""
 
+    def said(self) -> dict[str, Any]:
+        """Return what the study says of the values; what it leaves open is not there."""
+        given = {key: self.spec.get(key) for key in SAID}
+        if self.type == "number":
+            decimal, thousands = marks(self.spec)
+            given |= {"decimal": decimal if decimal != "." else None, "thousands": thousands}
+        return {key: value for key, value in given.items() if value not in (None, (), [], {})}
+
 
 @dataclass(frozen=True)
 class Read:
@@ -89,7 +102,7 @@ class Read:
     words: Words | None = None
 
 
-def kind_of(name: str, type_: pa.DataType) -> str:
+def kind_of(name: str, type_: pa.DataType) -> Kind:
     """Return what a column holds as it was collected.
 
     Raises
@@ -107,6 +120,14 @@ def kind_of(name: str, type_: pa.DataType) -> str:
         return "number"
     msg = f"column {name!r} must hold numbers, times or words; it holds {type_}: convert it, or drop it"
     raise DataError(msg)
+
+
+def collected_as(name: str, type_: pa.DataType) -> Collected:
+    """Return what a column holds as it was collected; of a category, whether it has words or is true and false."""
+    kind = kind_of(name, type_)
+    if kind == "category":
+        return "boolean" if pa.types.is_boolean(type_) else "levels"
+    return kind
 
 
 def declared(spec: Mapping[str, Any]) -> str | None:
@@ -194,11 +215,19 @@ def read(how: Reading, raw: pa.Array, first: int = 1) -> Read:
     if how.kind == "text" or how.kind != how.type or how.personal == "hash":
         return _READERS[how.type](how, as_words(raw), first)
     if how.kind == "category":
-        return Read(pc.utf8_trim_whitespace(as_words(raw)), _gaps(raw))
+        return _levels(how, raw)
     if how.kind == "time":
         values = _moments(raw)
         return Read(values, _gaps(values))
     return _typed_numbers(how, raw)
+
+
+def examples(how: Reading, fault: str, raw: pa.Array, found: Read, rows: Mask, first: int = 1) -> Examples:
+    """Return rows that are wrong as the user wrote them; those out of range, as they were understood."""
+    shown = found.values if fault in ("min", "max") else raw if how.kind == how.type else as_words(raw)
+    named = Examples(private=how.personal is not None)
+    named.take(shown, rows, first)
+    return named
 
 
 def explain(how: Reading, fault: str, examples: Examples) -> DataError:
@@ -251,12 +280,29 @@ def _moments(raw: pa.Array) -> pa.Array:
     return raw.cast(zoned, safe=False).cast(TIME) if raw.type.tz else raw.cast(TIME, safe=False)
 
 
+def _levels(how: Reading, raw: pa.Array) -> Read:
+    """Read a category that its file declares: no word means missing in it but those that the study names."""
+    words = pc.utf8_trim_whitespace(as_words(raw)).dictionary_encode()
+    counts = _gaps(raw)
+    levels, named = words.dictionary.to_pylist(), set(how.spec.get("missing") or ())
+    found = np.bincount(words.indices.drop_null().to_numpy(), minlength=len(levels)).tolist()
+    counts |= {level: n for level, n in zip(levels, found, strict=True) if level in named}
+    right = _spellings(how)
+    read = [None if level in named else right.get(level, level) for level in levels]
+    return Read(pa.array(read, pa.string()).take(words.indices), counts)
+
+
+def _spellings(how: Reading) -> dict[str, str]:
+    """Return the level that each other spelling means."""
+    spelling: Mapping[str, Any] = how.spec.get("spelling") or {}
+    return {variant: level for level, variants in spelling.items() for variant in variants}
+
+
 def _text(how: Reading, raw: pa.Array, first: int) -> Read:
     piece = Words.of(raw, first)
     missing = piece.among(sentinels(how.spec))
     words = pc.if_else(pa.array(missing), pa.scalar(None, pa.string()), piece.words)
-    if spelling := how.spec.get("spelling"):
-        right = {variant: word for word, variants in spelling.items() for variant in variants}
+    if right := _spellings(how):
         words = pa.array([right.get(word, word) for word in words.to_pylist()], pa.string())
     return Read(words.take(pa.array(piece.place)), piece.counted(missing), words=piece)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from serpens.columns import Read, Reading, as_words, read
+from serpens.columns import Read, Reading, examples, read
 from serpens.distinct import Distinct
 from serpens.identity import row_digests
 from serpens.io import COHORT, CONTENT
@@ -165,7 +165,7 @@ class Washer:
         reads = {name: read(how, batch.column(name), first) for name, how in self.readings.items()}
         faults: Faults = {
             name: {
-                fault: _examples(self.readings[name], fault, batch.column(name), found, rows, first)
+                fault: examples(self.readings[name], fault, batch.column(name), found, rows, first)
                 for fault, rows in found.faults.items()
             }
             for name, found in reads.items()
@@ -213,14 +213,6 @@ class Washer:
         if (weight := self.roles.weight) is not None and self.readings[weight].type == "number":
             tally.weights = bool(pc.all(pc.greater(reads[weight].values.drop_null(), 0)).as_py() is not False)
         return whole
-
-
-def _examples(how: Reading, fault: str, raw: pa.Array, found: Read, rows: Mask, first: int) -> Examples:
-    """Return the rows that are wrong as the user wrote them; of a range, as they were understood."""
-    examples = Examples(private=how.personal is not None)
-    shown = found.values if fault in ("min", "max") else raw if how.kind == how.type else as_words(raw)
-    examples.take(shown, rows, first)
-    return examples
 
 
 def _few(values: frozenset[Any]) -> frozenset[Any] | None:
