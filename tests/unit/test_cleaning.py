@@ -471,7 +471,7 @@ def test_exact_duplicates_may_be_left_out_or_refused():
     assert (result.account.rows.kept, result.account.rows.duplicates) == (12, 0)
     pd.testing.assert_frame_equal(result.frame, cleaned(table()).frame)
     assert refusal(frame.iloc[[0, 1, 2, 3, 12]], duplicates="refuse") == (
-        "no row may repeat another one exactly (clean: {duplicates: refuse}); rows 4, 5 are the same, and 0 more repeat "
-        "others: remove them, name an id, or say duplicates: drop"
+        "no row may repeat another one exactly (clean: {duplicates: refuse}); rows 4, 5 are the same, and 0 more "
+        "repeat others: remove them, name an id, or say duplicates: drop"
     )
     assert cleaned(table(), duplicates="refuse").account.rows.kept == 12

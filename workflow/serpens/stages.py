@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from serpens.checkpoints import Checkpoints
-    from serpens.cleaning import Cleaned
+    from serpens.finishing import Cleaned
     from serpens.fitting import Fitted
     from serpens.ordering import Parts
     from serpens.shards import Found, Shards
