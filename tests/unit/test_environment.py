@@ -11,6 +11,9 @@ import yaml
 
 from serpens import environment
 from serpens.errors import EnvironmentFaultError
+from serpens.formats import registry
+from serpens.sources import huggingface, openml
+from serpens.sources.registry import LOCKED, installation
 
 ROOT = Path(__file__).parents[2]
 CONDA_NAMES = {
@@ -35,6 +38,8 @@ def test_conda_environments_pin_what_the_lock_pins(name):
     pins = dict(entry.split("=") for entry in found)
     assert pins.pop("python") == "3.11"
     lock = locked()
+    needed = {re.split(r"[<>=]", entry)[0] for entry in PROJECT["dependencies"]}
+    assert needed <= {CONDA_NAMES.get(package, package) for package in pins}
     assert {CONDA_NAMES.get(package, package): version for package, version in pins.items()} == {
         CONDA_NAMES.get(package, package): lock[CONDA_NAMES.get(package, package)] for package in pins
     }
@@ -45,6 +50,12 @@ def test_every_dependency_is_locked(name):
     needed = PROJECT["dependencies"] if name == "core" else PROJECT["optional-dependencies"][name]
     found = {re.split(r"[<>=]", entry)[0].lower() for entry in needed}
     assert found <= {*locked(), *locked(name)}
+
+
+def test_the_commands_that_messages_name_install_what_is_there():
+    named = [installation(plugin) for plugin in LOCKED] + [registry.INSTALL, openml.INSTALL, huggingface.INSTALL]
+    for command in named:
+        assert (ROOT / command.rpartition(" -r ")[2]).is_file(), command
 
 
 def test_this_environment_passes():
