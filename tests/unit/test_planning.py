@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from serpens import contents, glance
+from serpens import contents, glance, planning
 from serpens.config import Study
 from serpens.glance import header
 from serpens.planning import columns, faults, n_splits, runs
@@ -169,3 +169,15 @@ def test_a_storage_without_its_plugin_is_named_with_its_cure():
             ".venv/bin/python -m pip install snakemake-storage-plugin-gcs",
         )
     ]
+
+
+def test_a_large_table_of_several_files_is_washed_by_a_job_for_each(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number in range(3):
+        Path(f"part-{number}.csv").write_text("x,y\n1,2\n")
+    asked = {"question": "Why?", "target": "y", "data": {"file": "part-*.csv"}}
+    assert planning.n_shards(Study.model_validate(asked)) == 0
+    monkeypatch.setattr(planning, "SHARDED_BYTES", 24)
+    assert planning.n_shards(Study.model_validate(asked)) == 3
+    assert planning.n_shards(Study.model_validate(asked | {"resources": {"shards": 7}})) == 7
+    assert planning.n_shards(Study.model_validate(asked | {"data": "part-0.csv"})) == 0

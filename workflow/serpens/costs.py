@@ -15,6 +15,7 @@ from serpens.families import FAMILIES
 from serpens.formats.registry import is_delimited
 from serpens.modelconfig import BoostedTrees, Custom, Linear, Model
 from serpens.modelsize import NetworkSize
+from serpens.planning import n_shards
 from serpens.settings import models
 from serpens.sources.registry import ARCHIVES, ending
 
@@ -90,16 +91,16 @@ def collect(study: Study, extent: Extent) -> Cost:
 def clean(study: Study, extent: Extent) -> Cost:
     """Pieces of the table are read, typed, sorted and described; how many there are does not matter to memory."""
     cells = extent.rows * extent.columns
-    words = _table(extent) if not study.resources.shards else f"{_table(extent)}, put together from parts"
+    words = _table(extent) if not n_shards(study) else f"{_table(extent)}, put together from parts"
     held = min(cells, HELD_CELLS)
     return Cost(PLAIN_MB + 45 * held / 1e6, IMPORTS_SECONDS + 0.3e-6 * cells, 16 * cells / 1e6, words, streams=True)
 
 
 def wash(study: Study, extent: Extent) -> Cost:
     """Pieces of a part of the table are read and typed."""
-    cells = extent.rows * extent.columns / (study.resources.shards or 1)
+    cells = extent.rows * extent.columns / (n_shards(study) or 1)
     memory = PLAIN_MB + 45 * min(cells, HELD_CELLS) / 1e6
-    words = f"{_table(extent)} in {study.resources.shards or 1} parts"
+    words = f"{_table(extent)} in {n_shards(study) or 1} parts"
     return Cost(memory, IMPORTS_SECONDS + 0.15e-6 * cells, 8 * cells / 1e6, words, streams=True)
 
 

@@ -101,7 +101,8 @@ class Resources(Section):
     runtime: Count | None = None
     """Time limit of the first attempt, in minutes; each further one gets as much more."""
     shards: Count | None = None
-    """Jobs among which the cleaning of a large table is dealt out; without it one job does it."""
+    """Jobs among which the cleaning of a large table is dealt out; without it one job does it, or one for each file
+    where there are several and they hold over 500 MB."""
     checkpoint_seconds: NotNegative = 60.0
     """Seconds between two checkpoints of a training, from which it goes on when it was killed; more when saving
     takes over 2 % of them. 0 saves after every step."""

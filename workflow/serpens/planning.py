@@ -29,6 +29,8 @@ Fault = tuple[KeyPath, str]
 
 FOLDS_BELOW = 2000
 N_FOLDS = 5
+SHARDED_BYTES, MOST_SHARDS = 500_000_000, 64
+"""Size of several files from which one job for each is worth its start, and the most of them."""
 
 
 def n_splits(study: Study) -> int:
@@ -48,8 +50,15 @@ def n_splits(study: Study) -> int:
 
 
 def n_shards(study: Study) -> int:
-    """Return into how many parts a study's table is washed by jobs of their own; 0 where cleaning does it."""
-    return study.resources.shards or 0
+    """Return into how many parts a study's table is washed by jobs of their own; 0 where cleaning does it.
+
+    A large table that comes in several files is dealt to as many jobs.
+    """
+    if study.resources.shards:
+        return study.resources.shards
+    files = [Path(path) for path in _main_files(study)]
+    large = len(files) > 1 and sum(file.stat().st_size for file in files if file.is_file()) >= SHARDED_BYTES
+    return min(len(files), MOST_SHARDS) if large else 0
 
 
 def is_seen(study: Study) -> bool:
