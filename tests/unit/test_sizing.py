@@ -6,10 +6,11 @@ from types import SimpleNamespace
 import pytest
 
 from serpens.config import Project
+from serpens.costs import PIECES_MB
 from serpens.extent import Extent
 from serpens.jobs import INDEX, Job, Jobs
 from serpens.plan import Reason, Took
-from serpens.sizing import BY_STUDY, RESOURCES, Sizes, resources, small_rules
+from serpens.sizing import BY_STUDY, MB_STEP, RESOURCES, Sizes, resources, small_rules
 
 STUDY = {
     "question": "Why?",
@@ -85,14 +86,27 @@ def test_a_batch_takes_memory():
     assert large.seconds < small.seconds
 
 
-def test_columns_are_collected_in_less_memory_than_text(monkeypatch):
-    asks = []
-    for file in ("t.csv", "t.parquet"):
-        each = sizes(data=file, split={"test": 0.2})
-        extent = Extent(10**6, 30, 10**8, 29, 700_000, 150_000, 200_000, (29,), 1)
-        monkeypatch.setattr(each, "extent", lambda _, extent=extent: extent)
-        asks.append(each.ask(Job("collect", "one")).mem_mb)
-    assert asks == [4600, 1700]
+@pytest.mark.parametrize("rule", ["collect", "clean", "split"])
+def test_rows_that_go_by_piece_by_piece_ask_for_no_more_memory(rule, monkeypatch):
+    def memory(rows, data):
+        each = sizes(data=data, split={"test": 0.2})
+        extent = Extent(rows, 30, 100 * rows, 29, rows, rows, rows, (29,), 1)
+        monkeypatch.setattr(each, "extent", lambda _: extent)
+        found = each.ask(Job(rule, "one"))
+        # each further thread has pieces of its own
+        return found.mem_mb - 1.5 * (found.threads - 1) * PIECES_MB
+
+    here = {"file": "t.csv"}
+    assert memory(10**6, here) == pytest.approx(memory(10**8, here), abs=MB_STEP)
+    held = {"simulator": "qubit", "rows": 9}
+    assert (memory(10**8, held) > 50 * memory(10**6, here)) == (rule == "collect")
+
+
+def test_each_thread_of_a_table_has_memory_of_its_own(monkeypatch):
+    each = sizes(data="t.csv", split={"test": 0.2})
+    monkeypatch.setattr(each, "extent", lambda _: Extent(10**8, 30, 10**10, 29, 1, 1, 1, (29,), 1))
+    ask = each.ask(Job("clean", "one"))
+    assert (ask.threads, ask.mem_mb) == (8, 3500)  # 350 + 1.5 (200 + 80 x 8 + 7 x 180)
 
 
 @pytest.mark.parametrize("job", [MLP, LINEAR, Job("clean", "one"), INDEX])
@@ -274,7 +288,8 @@ def test_only_what_a_study_needs_is_asked_for():
 
 def test_small_rules_are_those_all_of_whose_jobs_are_small():
     assert small_rules(jobs()) == {"collect", "clean", "split", "evaluate", "report", "index"}
-    assert small_rules(jobs(data={"simulator": "qubit", "rows": 3_000_000})) == {"split", "index"}
+    # what goes through a table piece by piece stays small, whatever its rows
+    assert small_rules(jobs(data={"simulator": "qubit", "rows": 3_000_000})) == {"clean", "split", "index"}
     assert "train" in small_rules(jobs(models=[{"name": "line", "family": "linear"}]))
     own = {"data": {"simulator": "sim.py:go", "rows": 100}, "split": {"test": 0.2}}
     assert "collect" not in small_rules(jobs(**own))  # nobody knows how long it takes

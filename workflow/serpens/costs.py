@@ -1,7 +1,8 @@
 """What each kind of job costs: memory, time and disk by the extent of its data and the size of its model.
 
 The constants fit what the records of real jobs say: the built-in studies, and tables of up to 200,000 rows and 31
-columns or 300 inputs, on one core of an AMD EPYC. They estimate; margins are :mod:`serpens.sizing`'s.
+columns (a million, where rows are not held) or 800 inputs, on one core of an AMD EPYC. They estimate; margins are
+:mod:`serpens.sizing`'s.
 """
 
 import math
@@ -12,12 +13,10 @@ from serpens import modelsize
 from serpens.config import Study, training_of
 from serpens.extent import Extent
 from serpens.families import FAMILIES
-from serpens.formats.registry import is_delimited
 from serpens.modelconfig import BoostedTrees, Custom, Linear, Model
 from serpens.modelsize import NetworkSize
 from serpens.planning import n_shards
 from serpens.settings import models
-from serpens.sources.registry import ARCHIVES, ending
 
 PREDICT_ROWS = 8192
 """Rows that a network predicts at once, as in :mod:`serpens.training`."""
@@ -25,10 +24,10 @@ MAX_STACKED_ROWS = 30_000
 """Rows that trees learn a forecast from at most, as in :mod:`serpens.models.boosted_trees`."""
 RESAMPLES = 2000
 """Of the test rows, as in :mod:`serpens.evaluation`."""
-
-
-HELD_CELLS = 20_000_000
-"""Values that cleaning holds at once at most: a few pieces, and a few ranges while they are sorted."""
+HELD_CELLS = 8_000_000
+"""Values of a table that are held at once at most, as in :mod:`serpens.ordering` and :mod:`serpens.pieces`."""
+GROUP_CELLS = 4_000_000
+"""Values of a row group, of which a part of a table has one at least, as in :mod:`serpens.io`."""
 
 
 class Cost(NamedTuple):
@@ -46,8 +45,8 @@ class Cost(NamedTuple):
         What was counted.
     step
         Operations at a time that threads can share.
-    streams
-        Whether it works through a table piece by piece, several pieces at a time.
+    thread_mb
+        What each further thread takes, where each has pieces of a table of its own; 0 where threads bring nothing.
     """
 
     memory_mb: float
@@ -55,12 +54,14 @@ class Cost(NamedTuple):
     disk_mb: float
     words: str
     step: float = 0.0
-    streams: bool = False
+    thread_mb: float = 0.0
 
 
 # A process that imports NumPy and pyarrow; it starts from Snakemake's own size, which Linux counts as its peak.
-PLAIN_MB = 180
+PLAIN_MB = 200
 LINEAR_MB, TREES_MB, TORCH_MB, EVALUATE_MB, REPORT_MB = 240, 270, 380, 560, 250
+# Pieces of a table that a thread has, from reading until they are written.
+PIECES_MB = 180
 # What a CUDA context adds to a process; assumed, not measured.
 CUDA_MB = 2500
 IMPORTS_SECONDS = 2
@@ -76,15 +77,14 @@ CORE_ACTIVATION, GPU_ACTIVATION = 3e-9, 3e-11
 
 
 def collect(study: Study, extent: Extent) -> Cost:
-    """Text becomes one Python string a cell before it becomes a column; other formats have columns."""
-    cells = extent.rows * extent.columns
-    files = study.data.file or ()
-    text = not files or any(is_delimited(path, study.read.given()) for path in files if not ending(path, ARCHIVES))
-    a_cell = 80 if text else 16
-    own = study.data.simulator is not None and ":" in study.data.simulator
-    seconds = OWN_SIMULATOR_SECONDS if own else IMPORTS_SECONDS + 0.6e-6 * cells
+    """Pieces of the table are read and written; what is simulated, turned round or joined is held as a whole."""
+    cells, data = extent.rows * extent.columns, study.data
+    whole = data.simulator or data.openml or data.transpose or data.join
+    own = data.simulator is not None and ":" in data.simulator
+    # the values of a simulator are digested one by one
+    seconds = OWN_SIMULATOR_SECONDS if own else IMPORTS_SECONDS + (2e-6 if whole else 0.2e-6) * cells
     words = "; how long your simulator takes is not known" if own else ""
-    memory = PLAIN_MB + (a_cell * cells + 2 * extent.size) / 1e6
+    memory = PLAIN_MB + (90 * cells if whole else 20 * min(cells, HELD_CELLS)) / 1e6
     return Cost(memory, seconds, extent.size / 1e6, f"{_table(extent)}{words}")
 
 
@@ -92,22 +92,25 @@ def clean(study: Study, extent: Extent) -> Cost:
     """Pieces of the table are read, typed, sorted and described; how many there are does not matter to memory."""
     cells = extent.rows * extent.columns
     words = _table(extent) if not n_shards(study) else f"{_table(extent)}, put together from parts"
-    held = min(cells, HELD_CELLS)
-    return Cost(PLAIN_MB + 45 * held / 1e6, IMPORTS_SECONDS + 0.3e-6 * cells, 16 * cells / 1e6, words, streams=True)
+    return Cost(
+        PLAIN_MB + _typed_mb(cells), IMPORTS_SECONDS + 0.3e-6 * cells, 16 * cells / 1e6, words, thread_mb=PIECES_MB
+    )
 
 
 def wash(study: Study, extent: Extent) -> Cost:
     """Pieces of a part of the table are read and typed."""
-    cells = extent.rows * extent.columns / (n_shards(study) or 1)
-    memory = PLAIN_MB + 45 * min(cells, HELD_CELLS) / 1e6
-    words = f"{_table(extent)} in {n_shards(study) or 1} parts"
-    return Cost(memory, IMPORTS_SECONDS + 0.15e-6 * cells, 8 * cells / 1e6, words, streams=True)
+    whole, shards = extent.rows * extent.columns, n_shards(study) or 1
+    cells = min(whole, max(whole // shards, GROUP_CELLS))
+    words = f"{_table(extent)} in {shards} parts"
+    return Cost(
+        PLAIN_MB + _typed_mb(cells), IMPORTS_SECONDS + 0.15e-6 * cells, 8 * cells / 1e6, words, thread_mb=PIECES_MB
+    )
 
 
 def split(study: Study, extent: Extent) -> Cost:
     """Rows are dealt to parts, and looked at some millions of values at a time; each column has buffers of its own."""
     cells = extent.rows * extent.columns
-    memory = PLAIN_MB + (35 * min(cells, 10_000_000) + 70_000 * extent.columns) / 1e6
+    memory = PLAIN_MB + (35 * min(cells, HELD_CELLS) + 70_000 * extent.columns) / 1e6
     examples = 4 * extent.learned * extent.inputs
     return Cost(memory, IMPORTS_SECONDS + 0.15e-6 * cells, (8 * cells + examples) / 1e6, _table(extent))
 
@@ -170,12 +173,12 @@ def network(study: Study, model: Model, extent: Extent, size: NetworkSize, *, gp
 
 
 def boosted_trees(model: BoostedTrees, extent: Extent) -> Cost:
-    """Each tree looks at every input of every row once a level."""
+    """Each tree looks at every input of every row once a level, and for each leaf at every bin of every input."""
     rows = min(extent.learned * extent.horizon, MAX_STACKED_ROWS) if extent.horizon else extent.learned
     n_trees = model.max_iterations * (1 if extent.horizon or extent.outputs <= 2 else extent.outputs)
     levels = math.log2(model.max_leaf_nodes) / 5
     looked = 6e-9 * rows * extent.inputs * levels
-    seconds = IMPORTS_SECONDS + n_trees * (looked + 8e-5 * model.max_leaf_nodes)
+    seconds = IMPORTS_SECONDS + n_trees * (looked + (8e-5 + 1.2e-6 * extent.inputs) * model.max_leaf_nodes)
     leaves = n_trees * model.max_leaf_nodes
     # of each leaf 256 bins of each input
     histograms = 6144 * model.max_leaf_nodes * extent.inputs
@@ -188,19 +191,25 @@ def linear(model: Linear, extent: Extent) -> Cost:
     passes = 150 * 4 * extent.outputs if extent.outputs > 1 and not extent.horizon else 2 * extent.inputs
     work = len(model.strengths) * extent.learned * extent.inputs * passes
     square = 16 * min(extent.inputs, extent.learned) ** 2
-    memory = LINEAR_MB + _rows_mb(extent) + square / 1e6
+    # it learns in double precision
+    memory = LINEAR_MB + _rows_mb(extent) + (8 * extent.learned * extent.inputs + square) / 1e6
     words = f"{extent.words}, {len(model.strengths)} strengths of the penalty"
     return Cost(memory, IMPORTS_SECONDS + work / (CORE / 10), extent.inputs * extent.outputs * 8 / 1e6, words)
 
 
 def trivial(extent: Extent) -> Cost:
-    """The rows are read, and hardly looked at."""
+    """The targets are read, and hardly looked at."""
     return Cost(PLAIN_MB + _rows_mb(extent), IMPORTS_SECONDS, 1, extent.words)
 
 
+def _typed_mb(cells: int) -> float:
+    """Return what typing takes: values as they stand, as their type, and as the words that name a row."""
+    return 80 * min(cells, HELD_CELLS) / 1e6
+
+
 def _rows_mb(extent: Extent) -> float:
-    """Return what the rows take as columns, and then as inputs of a model."""
-    return extent.learned * (40 * (1 + extent.features) + 16 * extent.inputs) / 1e6
+    """Return what the mapped files of examples take: of each input, and of the target, 4 bytes."""
+    return 4 * (extent.learned + extent.validated) * (extent.inputs + 1) / 1e6
 
 
 def _table(extent: Extent) -> str:

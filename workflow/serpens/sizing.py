@@ -164,6 +164,7 @@ class Sizes:
         else:
             cost = costs.OF_STUDY[job.rule](self.jobs.project.studies[job.study], self.extent(job.study))
         threads = _streaming_threads(cost)
+        cost = cost._replace(memory_mb=cost.memory_mb + (threads - 1) * cost.thread_mb)
         ask = _rounded(cost, self._last(job, gpu=False), at_once=threads)
         return ask._replace(threads=threads, why=ask.why | {"threads": cost.words})
 
@@ -308,7 +309,7 @@ def _threads(study: Study, cost: Cost, *, at_least: int = 1) -> tuple[int, str]:
 def _streaming_threads(cost: Cost) -> int:
     """Return how many threads a job gets that works through a table piece by piece; its result depends on none."""
     threads = 1
-    while cost.streams and 2 * threads <= MOST_THREADS and cost.seconds > STREAM_SECONDS * threads:
+    while cost.thread_mb and 2 * threads <= MOST_THREADS and cost.seconds > STREAM_SECONDS * threads:
         threads *= 2
     return threads
 
