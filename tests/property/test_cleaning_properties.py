@@ -10,7 +10,7 @@ from tests.unit.splitting import split
 from tests.unit.tabular import clean
 
 from serpens import io, ordering, splits
-from serpens.artefacts import Cleaning
+from serpens.dataartefacts import Cleaning
 from serpens.errors import DataError
 
 # a word of each kind that a column of people's tables holds

@@ -8,7 +8,8 @@ import pandas as pd
 import pyarrow as pa
 
 from serpens import cleaning
-from serpens.artefacts import Cleaning, Digest
+from serpens.artefacts import Digest
+from serpens.dataartefacts import Cleaning
 from serpens.streams import Stream, whole
 
 

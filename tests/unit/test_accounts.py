@@ -5,18 +5,8 @@ import pytest
 from tests.unit.tabular import clean
 
 from serpens import accounts, pages, plotting
-from serpens.artefacts import (
-    Cleaning,
-    Collected,
-    ColumnAccount,
-    ColumnDrift,
-    DataChanges,
-    Feature,
-    RowAccount,
-    Schema,
-    Series,
-    Target,
-)
+from serpens.artefacts import Feature, Schema, Series, Target
+from serpens.dataartefacts import Cleaning, Collected, ColumnAccount, ColumnDrift, DataChanges, RowAccount
 from serpens.report import SHOWN_COLUMNS, SHOWN_DRIFT
 
 PARTS = [{"train": 60, "validation": 15, "calibration": 0, "test": 20}]

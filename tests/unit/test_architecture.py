@@ -45,7 +45,19 @@ PLANNING = (
 # the maths: arrays in, arrays out
 MATHS = ("data", "losses", "metrics", "optimizers", "statistics", "splits", "models")
 # who reads and writes files, or knows of rules and studies
-PLUMBING = ("io", "run", "stages", "layout", "settings", "planning", "configfile", "provenance", "report", "artefacts")
+PLUMBING = (
+    "io",
+    "run",
+    "stages",
+    "layout",
+    "settings",
+    "planning",
+    "configfile",
+    "provenance",
+    "report",
+    "artefacts",
+    "dataartefacts",
+)
 
 
 def imported(path, *, at_module_level=False):

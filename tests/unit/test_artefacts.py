@@ -5,7 +5,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
-from serpens import artefacts
+from serpens import artefacts, dataartefacts
 
 SCHEMAS = Path(__file__).parents[2] / "workflow/schemas"
 
@@ -23,18 +23,18 @@ def test_schemas_are_schemas(name):
 
 
 def test_what_is_written_is_read_back(tmp_path):
-    account = artefacts.Cleaning(
-        rows=artefacts.RowAccount(read=3, kept=2, inserted=0, dropped={"no target": 1}, duplicates=0),
-        columns=(artefacts.ColumnAccount(name="x", role="feature", kept=True, reason=None, type="number"),),
+    account = dataartefacts.Cleaning(
+        rows=dataartefacts.RowAccount(read=3, kept=2, inserted=0, dropped={"no target": 1}, duplicates=0),
+        columns=(dataartefacts.ColumnAccount(name="x", role="feature", kept=True, reason=None, type="number"),),
     )
     account.write(tmp_path / "cleaning.json")
-    assert artefacts.Cleaning.read(tmp_path / "cleaning.json") == account
+    assert dataartefacts.Cleaning.read(tmp_path / "cleaning.json") == account
 
 
 def test_an_unknown_key_is_refused(tmp_path):
     (tmp_path / "cleaning.json").write_text('{"rows": {}, "columns": [], "more": 1}')
     with pytest.raises(ValidationError, match="more"):
-        artefacts.Cleaning.read(tmp_path / "cleaning.json")
+        dataartefacts.Cleaning.read(tmp_path / "cleaning.json")
 
 
 def test_a_record_of_another_version_is_read():

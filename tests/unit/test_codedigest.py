@@ -67,7 +67,7 @@ def rerun(workflow, name, before, after):
         ("serpens/training.py", "def fit_network(", "# a comment\n\n\ndef fit_network("),
         ("serpens/training.py", '"""Train a network and return', '"""Train any network and return'),
         ("serpens/parts.py", "PREDICT_ROWS = 8192", "PREDICT_ROWS = (8192)  # rows"),
-        ("serpens/artefacts.py", '"""Least number, or first time."""', '"""Least."""'),
+        ("serpens/dataartefacts.py", '"""Least number, or first time."""', '"""Least."""'),
         ("serpens/artefacts.py", '"""Mean of the training rows (of days since 1970 for a time)."""', '"""Mean."""'),
         ("serpens/columnconfig.py", "Smallest value that can be right", "Least value that can be right"),
         ("serpens/errors.py", "did you mean", "is it"),

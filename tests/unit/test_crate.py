@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from serpens import again, crate, io
-from serpens.artefacts import CodeRecord, OutputRecord, Record, ResolvedStudy, Source
+from serpens.artefacts import CodeRecord, OutputRecord, Record, ResolvedStudy
+from serpens.dataartefacts import Source
 from serpens.layout import StudyFolder
 
 STUDY = ResolvedStudy(

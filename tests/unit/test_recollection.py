@@ -9,7 +9,7 @@ from scipy import stats
 from tests.unit.tabular import clean
 
 from serpens import io, recollection, rowdigests, streams
-from serpens.artefacts import DataChanges, Source
+from serpens.dataartefacts import DataChanges, Source
 from serpens.drift import kolmogorov_smirnov_by_chance, spread
 from serpens.errors import DataError
 from serpens.layout import StudyFolder

@@ -1,7 +1,7 @@
 import pytest
 
 from serpens import durations, wording
-from serpens.artefacts import Collected, DataChanges
+from serpens.dataartefacts import Collected, DataChanges
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from serpens.artefacts import Cleaning, ColumnAccount, ColumnDrift, DataChanges, Feature, Schema
+from serpens.artefacts import Feature, Schema
+from serpens.dataartefacts import Cleaning, ColumnAccount, ColumnDrift, DataChanges
 from serpens.wording import number
 
 SHOWN_LEVELS, SHOWN_WORDS = 3, 5

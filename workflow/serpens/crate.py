@@ -20,7 +20,8 @@ from typing import Any
 from urllib.parse import quote
 
 from serpens import io
-from serpens.artefacts import Record, ResolvedStudy, Source
+from serpens.artefacts import Record, ResolvedStudy
+from serpens.dataartefacts import Source
 from serpens.layout import StudyFolder
 
 Entity = dict[str, Any]

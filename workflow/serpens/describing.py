@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from serpens.artefacts import Histogram
+from serpens.dataartefacts import Histogram
 from serpens.distinct import Distinct
 from serpens.spellings import same_but_spelling
 
@@ -90,7 +90,7 @@ class Description:
                 self.levels = None
 
     def entry(self) -> dict[str, Any]:
-        """Return the fields of a :class:`serpens.artefacts.ColumnAccount` that the values fill."""
+        """Return the fields of a :class:`serpens.dataartefacts.ColumnAccount` that the values fill."""
         said: dict[str, Any] = {"missing": self.rows - self.known, "distinct": self.distinct.n}
         said["distinct_exact"] = self.distinct.exact
         if not self.known:

@@ -13,11 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from serpens import io, ordering
-from serpens.artefacts import Cleaning, ColumnAccount, ColumnReading, Digest, RowAccount
+from serpens.artefacts import Digest
 from serpens.calendar import regular
 from serpens.columns import collected_as
 from serpens.config import Task
 from serpens.configtypes import choice
+from serpens.dataartefacts import Cleaning, ColumnAccount, ColumnReading, RowAccount
 from serpens.describing import Description, digest_of
 from serpens.errors import DataError, listed
 from serpens.identity import as_text

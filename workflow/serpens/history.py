@@ -18,7 +18,8 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from serpens import io
-from serpens.artefacts import Artefact, Digest, Evaluation, MadeFrom, Record, ResolvedStudy
+from serpens.artefacts import Digest, Evaluation, MadeFrom, Record, ResolvedStudy
+from serpens.artefacttypes import Artefact
 from serpens.errors import DataError
 from serpens.identity import row_digests
 from serpens.layout import Run, StudyFolder

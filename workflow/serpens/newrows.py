@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from serpens.artefacts import Cleaning, ColumnAccount, Schema
+from serpens.artefacts import Schema
 from serpens.columns import Collected, Reading, collected_as, examples, explain, read
+from serpens.dataartefacts import Cleaning, ColumnAccount
 from serpens.errors import DataError, nearest
 from serpens.personal import fingerprint
 

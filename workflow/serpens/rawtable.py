@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from serpens import ordering
-from serpens.artefacts import PersonalFinding
 from serpens.columns import Reading, as_words, explain, read, reading, reads_words, survey_of
 from serpens.configtypes import choice
+from serpens.dataartefacts import PersonalFinding
 from serpens.errors import DataError
 from serpens.io import COHORT, CONTENT, NAMES
 from serpens.ordering import Dealt, Parts

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from serpens import drift, io, rowdigests
-from serpens.artefacts import Cleaning, Collected, CollectedColumn, Collection, ColumnDrift, DataChanges, Digest, Source
+from serpens.artefacts import Digest
+from serpens.dataartefacts import Cleaning, Collected, CollectedColumn, Collection, ColumnDrift, DataChanges, Source
 from serpens.drift import Sketch
 from serpens.errors import DataError
 from serpens.layout import StudyFolder

@@ -9,8 +9,9 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from serpens import accounts, again, history, io, pages, plotting, splits, tables
-from serpens.artefacts import Cleaning, DataChanges, Digest, Evaluation, Record, ResolvedStudy, Schema, Source, Verdict
+from serpens.artefacts import Digest, Evaluation, Record, ResolvedStudy, Schema, Verdict
 from serpens.changes import changes
+from serpens.dataartefacts import Cleaning, DataChanges, Source
 from serpens.layout import FIGURES, Run, StudyFolder
 from serpens.metrics import METRICS
 

@@ -10,7 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from serpens import metrics
-from serpens.artefacts import Cleaning, Evaluation
+from serpens.artefacts import Evaluation
+from serpens.dataartefacts import Cleaning
 
 MAX_PANELS = 24
 MAX_POINTS = 1500

@@ -8,8 +8,8 @@ from serpens.artefacts import Comparison, Estimate, ModelEvaluation
 from serpens.metrics import Metric
 
 if TYPE_CHECKING:
-    from serpens.artefacts import DataChanges
     from serpens.changes import Change, Changes, RowChanges
+    from serpens.dataartefacts import DataChanges
 
 ANSWERS = {True: "yes", False: "no", None: "undecided"}
 

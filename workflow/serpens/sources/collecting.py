@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 from serpens import provenance
-from serpens.artefacts import JoinAccount, Source, SourcePart
+from serpens.dataartefacts import JoinAccount, Source, SourcePart
 from serpens.errors import DataError
 from serpens.formats import registry
 from serpens.sources import files
