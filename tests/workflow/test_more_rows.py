@@ -1,11 +1,15 @@
-"""A source that grows: every row that was there keeps its part of every split, and exactly what must runs again."""
+"""Rows that come later: to a trained model; to a source, where every row keeps its part and what must runs again."""
 
 import os
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.workflow.conftest import announced
+
+from serpens import features, io, newrows
+from serpens.artefacts import Cleaning, Schema
 
 STUDY = """
 studies:
@@ -15,6 +19,8 @@ studies:
     target: outcome
     id: who
     drop: [note]
+    columns: {x2: {unit: kg, units: {g: 0.001}}}
+    clean: {outliers: clip}
     split: {folds: 3, validation: .2, calibration: .1}
     repeats: 1
     models: [linear]
@@ -37,11 +43,14 @@ def rows(n):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(N + MORE, 2)).round(4)
     outcome = np.where(x.sum(axis=1) + rng.normal(size=N + MORE) > 0, "yes", "no")
-    return [f"p{k},{a},{b},plain,{o}" for k, ((a, b), o) in enumerate(zip(x[:n], outcome, strict=False))]
+    place = rng.choice(["here", "there", "", " here"], N + MORE)
+    mass = [f"{b} kg" if k % 3 else f"{1000 * b:.1f} g" for k, b in enumerate(x[:, 1])]
+    mass[5] = "n/a"
+    return [f"p{k},{x[k, 0]},{mass[k]},{place[k]},plain,{outcome[k]}" for k in range(n)]
 
 
 def written(lines):
-    return "\n".join(["who,x1,x2,note,outcome", *lines]) + "\n"
+    return "\n".join(["who,x1,x2,place,note,outcome", *lines]) + "\n"
 
 
 def sides(folder):
@@ -65,13 +74,38 @@ def ran(project):
     )
 
 
-@pytest.fixture
-def grown(project):
+@pytest.fixture(scope="module")
+def grown(make_project, tmp_path_factory):
+    project = make_project(tmp_path_factory.mktemp("grown"))
     project.write("table.csv", written(rows(N)))
     project.write("other.csv", written(rows(N)))
     project.write("mine.yaml", STUDY)
     project.run()
     return project
+
+
+def test_raw_rows_become_the_inputs_that_training_had(grown):
+    data = grown.folder / "results/grows/data"
+    schema, cleaning = Schema.read(data / "split-0/schema.json"), Cleaning.read(data / "cleaning.json")
+    raw = pq.read_table(data / "raw.parquet")
+    place = {who: k for k, who in enumerate(raw.column("who").to_pylist())}
+
+    def inputs(rows):
+        return features.encode(schema, newrows.apply(schema, cleaning, rows))
+
+    for part in ("train", "validation"):
+        names = pq.read_table(data / f"split-0/{part}.parquet", columns=["row"])["row"].to_pylist()
+        rows = raw.take([place[name] for name in names])
+        trained = io.map_arrays(data / f"split-0/{part}.safetensors")["X"]
+        assert inputs(rows).tobytes() == trained.tobytes()
+        assert inputs(rows.select(["place", "x2", "x1"])).tobytes() == trained.tobytes()
+        order = np.random.default_rng(1).permutation(len(rows))
+        assert inputs(rows.take(pa.array(order))).tobytes() == trained[order].tobytes()
+        assert b"".join(inputs(rows.slice(k, 1)).tobytes() for k in range(len(rows))) == trained.tobytes()
+    # the rows that nothing was learned from are read the same way
+    cleaned = io.read_columns(data / "split-0/test.parquet")
+    test = raw.take([place[name] for name in cleaned["row"]])
+    assert inputs(test).tobytes() == features.encode(schema, cleaned).tobytes()
 
 
 def test_five_percent_more_rows(grown):
