@@ -9,36 +9,52 @@ import time
 
 import pytest
 from tests.workflow.conftest import ROOT
+from tests.workflow.test_formats import cells
 from tests.workflow.test_runs import STUDY, table
 
 from serpens.codedigest import OUTSIDE
 
-# Python runs a module of this name at its start: it notes which definitions of the package a job has called.
+# Python runs a module of this name at its start: it notes which definitions of the package a job has called, and which
+# other definition called each; none where the script did.
 NOTE = """
 import atexit, json, os, sys, threading
 
+PACKAGE = "/workflow/serpens/"
+
 if ".snakemake/scripts" in " ".join(sys.argv):
-    called = set()
+    called, seen = set(), set()
+
+    def named(code):
+        return code.co_filename, code.co_qualname.partition(".")[0]
+
+    def caller(frame):
+        while frame is not None and ".snakemake/scripts" not in frame.f_code.co_filename:
+            # what a script gives its job to hold, the script calls
+            if PACKAGE in frame.f_code.co_filename and frame.f_code.co_qualname != "Job.hold":
+                return named(frame.f_code)
+            frame = frame.f_back
 
     def note(frame, event, argument):
-        code = frame.f_code
+        code, before = frame.f_code, frame.f_back
         is_function = code.co_flags & 2  # the body of a class has no local names
-        if event == "call" and is_function and "/workflow/serpens/" in code.co_filename:
-            called.add((code.co_filename, code.co_qualname.partition(".")[0]))
+        if event != "call" or not is_function or PACKAGE not in code.co_filename:
+            return
+        pair = code, before and before.f_code
+        if pair not in seen or before is None or PACKAGE not in before.f_code.co_filename:
+            seen.add(pair)
+            called.add((named(code), caller(before)))
 
     def write():
         sys.setprofile(None)
         job = getattr(sys.modules["__main__"], "snakemake", None)
         if job is not None:
             with open(os.environ["SERPENS_NOTES"], "a") as file:
-                file.write(json.dumps([job.output.record, sorted(called)]) + "\\n")
+                file.write(json.dumps([job.output.record, list(called)]) + "\\n")
 
     atexit.register(write)
     threading.setprofile(note)
     sys.setprofile(note)
 """
-# What the frame of every job uses to write its record.
-FRAME = {"serpens.io.read_cache", "serpens.io.sha256"}
 SERIES = """
   series:
     question: What comes next?
@@ -63,6 +79,18 @@ IMAGES = """
     repeats: 1
     training: {max_epochs: 2}
 """
+CELLS = """
+  cells:
+    question: Which kind is a cell, by its genes?
+    data: cells.h5ad
+    target: kind
+    id: obs_names
+    split: {test: 0.3}
+    repeats: 1
+    models: [linear]
+    baselines: [trivial]
+    resources: {shards: 2}
+"""
 MAKE = """
 import numpy as np
 
@@ -79,9 +107,10 @@ def write_studies(project):
     months = [f"{2000 + i // 12}-{1 + i % 12:02d}-01" for i in range(300)]
     project.write("series.csv", "t,y\n" + "".join(f"{t},{i % 4 + i / 100}\n" for i, t in enumerate(months)))
     project.write("make.py", MAKE)
+    cells(project.folder / "cells.h5ad")
     # the test is of code, not of numbers: one split and one repeat run all of it
     small = STUDY.replace("split: {folds: 2}", "split: {test: 0.3}").replace("repeats: 2", "repeats: 1")
-    project.write("mine.yaml", small + SERIES + IMAGES)
+    project.write("mine.yaml", small + SERIES + IMAGES + CELLS)
 
 
 # Six jobs: enough where the plan is tested, not the numbers.
@@ -111,20 +140,40 @@ def called(project):
     return project.folder, dict(json.loads(line) for line in notes.read_text().splitlines())
 
 
+def spelled(definition):
+    file, name = definition
+    return f"{file.partition('/workflow/')[2].removesuffix('.py').replace('/', '.')}.{name}"
+
+
+def reached(calls):
+    """Return what a job called for its result, by name.
+
+    Not what is called by modules that compute none, for their own sake: they check a study, read what is known of code,
+    write the record. Nor what is called while a module is imported: who uses the value has the statement that made it
+    in its digest, and so what that calls.
+    """
+    found, more = set(), {called for called, caller in calls if caller is None}
+    while more - found:
+        found |= more
+        inside = {each for each in found if spelled(each).rpartition(".")[0] not in OUTSIDE and each[1] != "<module>"}
+        more = {called for called, caller in calls if caller in inside}
+    # templates are listed as files; what stands in angle brackets belongs to a statement of its module
+    return {spelled(each) for each in found if each[0].endswith(".py") and not each[1].startswith("<")}
+
+
 @pytest.mark.slow
 def test_everything_that_runs_is_in_the_digest(called):
     folder, jobs = called
-    assert len(jobs) == 28
+    assert len(jobs) == 37
     missed = {}
-    for record, definitions in jobs.items():
+    for record, calls in jobs.items():
         listed = json.loads((folder / record).read_text())["code"]["definitions"]
-        for file, name in definitions:
-            called = f"{file.partition('/workflow/')[2].removesuffix('.py').replace('/', '.')}.{name}"
-            # what stands in angle brackets belongs to a statement of its module
-            if called.rpartition(".")[0] in OUTSIDE or called in FRAME or name.startswith("<"):
-                continue
-            if file.endswith(".py") and called not in listed:  # templates are listed as files
-                missed.setdefault(called, record)
+        pairs = [(tuple(called), caller and tuple(caller)) for called, caller in calls]
+        found = {name for name in reached(pairs) if name.rpartition(".")[0] not in OUTSIDE}
+        # every job at least reads, computes and writes
+        assert len(found) > 5, record
+        for name in sorted(found - listed.keys()):
+            missed.setdefault(name, record)
     assert not missed
 
 
