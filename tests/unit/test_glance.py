@@ -58,7 +58,7 @@ def test_wrong_headers(content, message):
     ("path", "message"),
     [
         ("t.csv.gz", "t.csv.gz: cannot be read; Error -3 while decompressing data: incorrect header check"),
-        ("t.parquet", "t.parquet cannot be read as Parquet: "),
+        ("t.parquet", "t.parquet: must be Parquet, as its name says; "),
     ],
 )
 def test_files_that_are_not_what_their_name_says(path, message):

@@ -102,19 +102,9 @@ def _before_any_job() -> Iterator[None]:
 
 
 def _header(path: io.PathLike, read: Read) -> list[str]:
-    if _is_other(path, read):
-        return registry.header(str(path), read)
-    if not _is_parquet(path):
+    if registry.is_delimited(str(path), read):
         return list(_dialect(path, read).names)
-    names: list[str] = _parquet(path).schema_arrow.names
-    if not names:
-        raise ConfigurationError(f"{path} has no columns")
-    for place, name in enumerate(names, start=1):
-        if not name.strip():
-            raise ConfigurationError(f"column {place} of {path} has no name; give it one")
-        if name in names[: place - 1]:
-            raise ConfigurationError(f"{path} has two columns named {name!r}; rename one")
-    return names
+    return registry.header(str(path), read)
 
 
 def _dialect(path: io.PathLike, read: Read) -> dialect.Dialect:

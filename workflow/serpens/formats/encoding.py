@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from serpens.errors import DataError
+from serpens.formats.registry import PACKERS
 
-PACKED = (".gz", ".bz2", ".xz", ".zst")
 MARK = "\ufeff"
 """A byte order mark, once it is decoded; it is no part of the text."""
 # In this order: the mark of UTF-32 begins with that of UTF-16.
@@ -61,7 +61,7 @@ class Head(NamedTuple):
 def suffix(path: str) -> str:
     """Return the ending that names the format, without that of a packer."""
     name = Path(path)
-    return Path(name.stem).suffix if name.suffix in PACKED else name.suffix
+    return Path(name.stem).suffix if name.suffix in PACKERS else name.suffix
 
 
 @contextmanager
@@ -106,7 +106,7 @@ def read_head(path: str, wanted: int) -> Head:
             packed = file.read(wanted + 1)
         whole, packed = len(packed) <= wanted, packed[:wanted]
         packer = Path(path).suffix
-        if packer not in PACKED:
+        if packer not in PACKERS:
             return Head(packed, whole, len(packed))
         if packer == ".zst":
             return _zstd_head(packed, whole)
