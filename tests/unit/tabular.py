@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 import pyarrow as pa
 
-from serpens import cleaning
+from serpens import cleaning, stages
 from serpens.artefacts import Digest
 from serpens.dataartefacts import Cleaning
 from serpens.streams import Stream, whole
@@ -47,7 +47,9 @@ def stream(frame, pieces=1):
 def clean(frame, *, pieces=1, threads=1, **settings):
     """Clean a data frame whole."""
     with TemporaryDirectory() as folder:
-        cleaned = cleaning.clean(stream(frame, pieces), folder=Path(folder, "work"), threads=threads, **settings)
+        own = {key: settings.pop(key) for key in stages.OF_CLEANING if key in settings}
+        table = cleaning.raw_table(stream(frame, pieces), **settings)
+        cleaned = cleaning.clean(table, folder=Path(folder, "work"), threads=threads, **own)
         rows = pa.Table.from_batches(cleaned.rows.batches(), cleaned.rows.schema)
     frame = rows.to_pandas()
     for name in frame.columns[[kind.kind == "O" for kind in frame.dtypes]]:

@@ -42,7 +42,8 @@ def cleaned(raw, folder, n_shards, **settings):
             shards.write(rows, about, *table.shard(part, before, threads=2))
         parts = shards.read([rows for rows, _ in paths], [about for _, about in paths])
     with io.workspace(folder / "clean.parquet") as work:
-        made = cleaning.clean(io.read_stream(raw), folder=work, shards=parts, **settings)
+        table = cleaning.raw_table(io.read_stream(raw), **settings)
+        made = cleaning.clean(table, folder=work, shards=parts)
         io.write_stream(folder / "clean.parquet", made.rows)
     return (folder / "clean.parquet").read_bytes(), made.account, made.digest
 

@@ -23,88 +23,6 @@ MAX_CLASSES = 20
 IDENTIFIER_SHARE, IDENTIFIER_ROWS = 0.95, 50
 
 
-def clean(
-    stream: Stream,
-    *,
-    folder: Path,
-    target: str,
-    task: Task | None = None,
-    columns: Mapping[str, Mapping[str, Any]] | None = None,
-    numbers: Mapping[str, str | None] | None = None,
-    id: str | None = None,
-    group: str | None = None,
-    time: str | None = None,
-    weight: str | None = None,
-    split_column: str | None = None,
-    features: Sequence[str] | None = None,
-    drop: Sequence[str] = (),
-    image_columns: Sequence[str] | None = None,
-    positive_class: str | None = None,
-    personal: Mapping[str, str] | None = None,
-    key: bytes = b"",
-    duplicates: str = "keep",
-    horizon: int | None = None,
-    threads: int = 1,
-    shards: Shards | None = None,
-) -> Cleaned:
-    """Clean a table.
-
-    Parameters
-    ----------
-    folder
-        Where rows may wait on disk until they are sorted; it is made and left empty when it is needed.
-    columns
-        What is declared of columns: ``type``, ``min``, ``max``, ``format``, ``missing`` and so on.
-    numbers
-        How numbers are written where nothing is declared: ``decimal`` and ``thousands``.
-    id, group, time, weight, split_column
-        Columns with a role of their own; none of them is ever a feature.
-    features, drop, image_columns
-        Patterns such as ``gene_*``: which columns may be used, which not, which are pixels.
-    personal, key
-        What becomes of each column that is about people (drop, hash, keep), and the key that they are hashed with.
-    duplicates
-        What becomes of rows that repeat another one exactly: keep, drop or refuse.
-    horizon
-        Given for a forecast, which uses other columns only when ``features`` names them.
-    shards
-        Parts of the table that were washed by jobs of their own, all of it.
-
-    Raises
-    ------
-    DataError
-        If a column is missing, a value is not what it must be, or rows of one id or time differ.
-    """
-    table = raw_table(
-        stream,
-        target=target,
-        columns=columns,
-        numbers=numbers,
-        id=id,
-        group=group,
-        time=time,
-        weight=weight,
-        split_column=split_column,
-        features=features,
-        drop=drop,
-        image_columns=image_columns,
-        personal=personal,
-        key=key,
-        horizon=horizon,
-    )
-    roles = table.roles
-    tally, dealt = table.washed(folder, threads, shards)
-    _check_rows(tally, roles, table.readings, all_missing=not tally.columns[target].known)
-    task = task or _task(tally, table.readings[target], target, horizon)
-    _check_task(task, table.readings[target], target, positive_class)
-    reasons = dict(table.reasons)
-    for name, how in table.readings.items():
-        useless = _useless(tally, how, pixel=image_columns is not None) if name not in roles.by_column() else None
-        if useless is not None:
-            reasons[name] = useless
-    return Finish(table, tally, dealt, task, reasons, positive_class, duplicates, horizon, threads, folder).cleaned()
-
-
 def raw_table(
     stream: Stream,
     *,
@@ -122,9 +40,29 @@ def raw_table(
     personal: Mapping[str, str] | None = None,
     key: bytes = b"",
     horizon: int | None = None,
-    **_: Any,
 ) -> RawTable:
-    """Return a table as :func:`clean` reads it; what is said of its task does not matter for that."""
+    """Return a table with what a study says of its columns.
+
+    Parameters
+    ----------
+    columns
+        What is declared of columns: ``type``, ``min``, ``max``, ``format``, ``missing`` and so on.
+    numbers
+        How numbers are written where nothing is declared: ``decimal`` and ``thousands``.
+    id, group, time, weight, split_column
+        Columns with a role of their own; none of them is ever a feature.
+    features, drop, image_columns
+        Patterns such as ``gene_*``: which columns may be used, which not, which are pixels.
+    personal, key
+        What becomes of each column that is about people (drop, hash, keep), and the key that they are hashed with.
+    horizon
+        Given for a forecast, which uses other columns only when ``features`` names them.
+
+    Raises
+    ------
+    DataError
+        If a column that the study names is not there, or has a name that Serpens needs.
+    """
     return RawTable(
         stream,
         Roles(target, id, group, time, weight, split_column),
@@ -137,6 +75,45 @@ def raw_table(
         key=key,
         horizon=horizon,
     )
+
+
+def clean(
+    table: RawTable,
+    *,
+    folder: Path,
+    task: Task | None = None,
+    positive_class: str | None = None,
+    duplicates: str = "keep",
+    threads: int = 1,
+    shards: Shards | None = None,
+) -> Cleaned:
+    """Clean a table.
+
+    Parameters
+    ----------
+    folder
+        Where rows may wait on disk until they are sorted; it is made and left empty when it is needed.
+    duplicates
+        What becomes of rows that repeat another one exactly: keep, drop or refuse.
+    shards
+        Parts of the table that were washed by jobs of their own, all of it.
+
+    Raises
+    ------
+    DataError
+        If a value is not what it must be, or rows of one id or time differ.
+    """
+    target = table.roles.target
+    tally, dealt = table.washed(folder, threads, shards)
+    _check_rows(tally, table.roles, table.readings, all_missing=not tally.columns[target].known)
+    task = task or _task(tally, table.readings[target], target, table.horizon)
+    _check_task(task, table.readings[target], target, positive_class)
+    reasons = dict(table.reasons)
+    roles = table.roles.by_column()
+    for name, how in table.readings.items():
+        if name not in roles and (useless := _useless(tally, how, pixel=table.of_pixels)):
+            reasons[name] = useless
+    return Finish(table, tally, dealt, task, reasons, positive_class, duplicates, threads, folder).cleaned()
 
 
 def _check_rows(tally: Tally, roles: Roles, readings: Mapping[str, Reading], *, all_missing: bool) -> None:

@@ -67,7 +67,6 @@ class Finish:
     reasons: Mapping[str, str]
     positive_class: str | None
     duplicates_are: str
-    horizon: int | None
     threads: int
     folder: Path
 
@@ -126,7 +125,7 @@ class Finish:
             result.classes = _classes(levels, self.roles.target, self.positive_class)
         by_column = self.roles.by_column()
         entries = [self._entry(name, by_column.get(name, FEATURE), told.get(name)) for name in self.table.names]
-        if not any(entry.role == FEATURE and entry.kept for entry in entries) and not self.horizon:
+        if not any(entry.role == FEATURE and entry.kept for entry in entries) and not self.table.horizon:
             why = listed(f"{name} ({reason})" for name, reason in self.reasons.items())
             msg = f"at least one column must be left to predict from; there is none. Left out: {why or 'none'}"
             raise DataError(msg)
@@ -177,7 +176,7 @@ class Finish:
 
     def _named(self) -> Iterator[pa.Table]:
         """Yield the rows in canonical order, each with its name."""
-        for ordered in self._series() if self.horizon else self._ordered():
+        for ordered in self._series() if self.table.horizon else self._ordered():
             repeat = _repeats(ordered.column(CONTENT))
             table = self._unrepeated(ordered, repeat) if self.duplicates_are != "keep" else ordered
             named = table

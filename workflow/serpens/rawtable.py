@@ -79,7 +79,8 @@ class RawTable:
         key: bytes = b"",
         horizon: int | None = None,
     ) -> None:
-        self.stream, self.roles, self.keep_all = stream, roles, horizon is not None
+        self.stream, self.roles, self.horizon = stream, roles, horizon
+        self.of_pixels = image_columns is not None
         declared, self.personal, self.key = columns or {}, personal or {}, key
         self.findings: tuple[PersonalFinding, ...] = ()
         allowed = features if features is not None else ([] if horizon else image_columns)
@@ -267,7 +268,7 @@ class RawTable:
     def washer(self) -> Washer:
         """Return what washes pieces, as the columns are read now."""
         ordered = {name: self.readings[name] for name in self.used}
-        return Washer(ordered, self.roles, self.watched(), self.keep_all, self.cohort)
+        return Washer(ordered, self.roles, self.watched(), self.horizon is not None, self.cohort)
 
     def order(self, washer: Washer) -> ordering.Cuts:
         """Return where ranges begin of the order by id, or by time and content."""

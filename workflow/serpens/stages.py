@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from serpens.finishing import Cleaned
     from serpens.fitting import Fitted
     from serpens.ordering import Parts
+    from serpens.rawtable import RawTable
     from serpens.shards import Found, Shards
     from serpens.sources.collecting import Collected
 
@@ -37,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 Settings = Mapping[str, Any]
 ExamplePieces = Iterator[Examples]
+# Settings of cleaning that do not matter for how a piece of the table is read.
+OF_CLEANING = ("task", "positive_class", "duplicates")
 # Parts that models learn from, and the account's name of the rows that are in none.
 ENCODED = ("train", "validation")
 LEFT_OUT = "left_out"
@@ -73,10 +76,15 @@ def wash(
     settings: Settings, stream: Stream, part: Stream, before: int, *, threads: int = 1
 ) -> "tuple[pa.Schema, Iterator[Parts], Found]":
     """Type the rows of a part of the table, which comes after so many others, as cleaning would."""
+    return _raw_table(settings, stream).shard(part, before, threads)
+
+
+def _raw_table(settings: Settings, stream: Stream) -> "RawTable":
+    """Return a table with what its study says of its columns."""
     from serpens import cleaning
 
-    own = {key: value for key, value in settings.items() if key not in ("shard", "shards")}
-    return cleaning.raw_table(stream, **own, key=_key(settings)).shard(part, before, threads)
+    said = {key: value for key, value in settings.items() if key not in (*OF_CLEANING, "shard", "shards")}
+    return cleaning.raw_table(stream, **said, key=_key(settings))
 
 
 def _key(settings: Settings) -> bytes:
@@ -92,7 +100,8 @@ def clean(
     """Say what every row and column is; keep what the study uses. Rows may wait in the folder until they are sorted."""
     from serpens import cleaning
 
-    return cleaning.clean(stream, folder=folder, threads=threads, shards=shards, key=_key(settings), **settings)
+    own = {key: settings[key] for key in OF_CLEANING}
+    return cleaning.clean(_raw_table(settings, stream), folder=folder, threads=threads, shards=shards, **own)
 
 
 class Dealing:
