@@ -38,7 +38,7 @@ def main(csv: Path, folder: Path) -> None:
     dealing = stages.Dealing(chosen, 0, io.read_stream(table), cleaned.digest, threads=THREADS)
     io.write_streams({part: folder / f"{part}.parquet" for part in splits.PARTS}, dealing.schema, dealing)
     parts = {part: io.read_pieces(folder / f"{part}.parquet") for part in splits.PARTS}
-    schema = stages.learn(chosen, cleaned.digest, parts["train"], dealing.parts())
+    schema = stages.learn(chosen, cleaned.digest, parts["train"], dealing.parts(), threads=THREADS)
 
     def write(part: str, n_rows: int, pieces: stages.ExamplePieces) -> None:
         """Write the examples of a part."""

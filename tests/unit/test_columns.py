@@ -53,6 +53,7 @@ def moment(text):
         (["13/02/2024", "01/02/2024"], "time", ["2024-02-13", "2024-02-01"]),
         (["02/13/2024", "02/01/2024"], "time", ["2024-02-13", "2024-02-01"]),
         (["3 Jan 2024", "4 Feb 2024"], "time", ["2024-01-03", "2024-02-04"]),
+        (["2024-01-31", "2024"], "category", ["2024-01-31", "2024"]),
     ],
 )
 def test_a_type_is_inferred_from_all_values(words, kind, values):
@@ -273,6 +274,11 @@ def test_nothing_but_missing_values_is_an_empty_category():
     parsed = read(["", "NA", "?"])
     assert parsed.type == "category"
     assert parsed.values == [None, None, None]
+
+
+def test_a_declared_time_of_which_nothing_is_known_is_missing():
+    parsed = read(["unknown", "", "n.d."], type="time")
+    assert (parsed.type, parsed.values) == ("time", [None] * 3)
 
 
 def test_a_number_is_written_as_a_person_would():

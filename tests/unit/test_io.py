@@ -2,12 +2,13 @@ import json
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from serpens import io
 from serpens.errors import DataError
-from serpens.streams import Stream
+from serpens.streams import Stream, whole
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -75,6 +76,43 @@ def test_a_stream_gives_the_same_file_whatever_its_pieces_are(tmp_path, monkeypa
     stream = io.read_stream(tmp_path / "7.parquet", ["b"])
     assert [len(batch) for batch in stream.batches()] == [10, 10, 10, 7]
     assert pa.Table.from_batches(stream.batches(), stream.schema) == table.select(["b"])
+
+
+def test_the_first_rows_of_a_stream_are_had_without_its_first_piece(tmp_path):
+    table = pa.table({"a": range(37), "b": [f"w{i}" for i in range(37)]})
+    io.write_stream(tmp_path / "a.parquet", whole(table))
+    for stream in (io.read_stream(tmp_path / "a.parquet"), whole(table)):
+        assert stream.select(["b"]).head(3).to_pydict() == {"b": ["w0", "w1", "w2"]}
+        assert stream.head(100).num_rows == 37
+    io.write_stream(tmp_path / "none.parquet", whole(table.slice(0, 0)))
+    none = io.read_stream(tmp_path / "none.parquet")
+    assert (none.schema, none.rows, none.head(3)) == (table.schema, 0, None)
+
+
+def test_words_that_come_again_are_stored_once_and_others_without_a_dictionary(tmp_path):
+    table = pa.table({"again": ["a", "b"] * 50, "differ": [f"w{i}" for i in range(100)], "x": np.arange(100.0)})
+    io.write_stream(tmp_path / "a.parquet", whole(table))
+    group = pq.read_metadata(tmp_path / "a.parquet").row_group(0)
+    encodings = {group.column(i).path_in_schema: set(group.column(i).encodings) for i in range(3)}
+    assert "RLE_DICTIONARY" in encodings["again"]
+    assert "DELTA_LENGTH_BYTE_ARRAY" in encodings["differ"]
+    assert "BYTE_STREAM_SPLIT" in encodings["x"]
+    assert pq.read_table(tmp_path / "a.parquet") == table
+
+
+@pytest.mark.parametrize("before", [0, 5])
+def test_a_stream_that_fails_leaves_no_file(tmp_path, monkeypatch, before):
+    monkeypatch.setattr(io, "GROUP_CELLS", 2)
+    monkeypatch.setattr(io, "GROUP_ROWS", 1)
+    table = pa.table({"a": range(before)})
+
+    def pieces():
+        yield from table.to_batches()
+        raise DataError("gone")
+
+    with pytest.raises(DataError, match="gone"):
+        io.write_stream(tmp_path / "a.parquet", Stream(table.schema, pieces))
+    assert not list(tmp_path.iterdir())
 
 
 def test_arrays_that_are_written_in_pieces_are_the_same_file_whatever_these_are(tmp_path):

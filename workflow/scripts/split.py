@@ -14,7 +14,7 @@ with script_run(snakemake) as run:
     dealing = stages.Dealing(run.settings, int(snakemake.wildcards.split), table, known, threads=snakemake.threads)
     io.write_streams({part: snakemake.output[part] for part in splits.PARTS}, dealing.schema, dealing)
     parts = {part: io.read_pieces(snakemake.output[part]) for part in splits.PARTS}
-    schema = stages.learn(run.settings, known, parts["train"], dealing.parts())
+    schema = stages.learn(run.settings, known, parts["train"], dealing.parts(), threads=snakemake.threads)
 
     def write(part: str, n_rows: int, pieces: stages.ExamplePieces) -> None:
         """Write the examples of a part."""

@@ -10,7 +10,7 @@ from serpens import io
 class Entry(BaseModel):
     """A frozen part of a JSON file, which knows all of its keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True)
 
 
 class Written(Entry):

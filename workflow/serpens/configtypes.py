@@ -129,7 +129,9 @@ def or_text(meaning: str) -> ConfigDict:
 class Section(BaseModel):
     """A mapping of the configuration: unknown keys are refused, values do not change once read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False, defer_build=True
+    )
 
     def contradictions(self) -> Iterator[Contradiction]:
         """Yield what the keys, each valid by itself, may not say together."""

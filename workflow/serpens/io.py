@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     import pyarrow as pa
+    import pyarrow.parquet as pq
     from numpy.typing import NDArray
 
     from serpens.pieces import Pieces
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
 GROUP_CELLS = 4_000_000
 # And the fewest rows in one: each takes time and space of its own for every column.
 GROUP_ROWS = 1000
-# Columns of what a row is called, and of what exact duplicates share: nearly each has a word of its own.
+# So many rows tell how columns are stored.
+LOOKED_AT = 10_000
+# Columns of what a row is called, and of what exact duplicates share.
 ROW, CONTENT = NAMES = ("row", "content")
 # A further one, true in the rows of an outside cohort, on which a model is tested.
 COHORT = "__cohort__"
@@ -143,29 +146,14 @@ class TableWriter:
         self._at_once = group_rows(len(schema))
         self._waiting: list[pa.RecordBatch] = []
         self._writing: Future[None] | None = None
+        self._writer: pq.ParquetWriter | None = None
 
     def __enter__(self) -> Self:
-        """Open the file beside its place."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        # a table of values pays for words that come again: of numbers and names of rows nearly each would be in it
-        words = [
-            field.name
-            for field in self.schema
-            if (pa.types.is_string(field.type) or pa.types.is_large_string(field.type)) and field.name not in NAMES
-        ]
-        numbers = [field.name for field in self.schema if pa.types.is_floating(field.type)]
-        settings = {
-            # numbers are packed fast, since they hardly shrink, and text well
-            "compression": {field.name: "lz4" if field.name in numbers else "zstd" for field in self.schema},
-            "use_dictionary": words or False,
-            "column_encoding": dict.fromkeys(numbers, "BYTE_STREAM_SPLIT") or None,
-            "write_statistics": False,
-        }
+        """Take a place for the file beside its own."""
         with ExitStack() as stack:
-            temporary = stack.enter_context(replacing(self.path))
-            self._writer = stack.enter_context(pq.ParquetWriter(temporary, self.schema, **settings))
+            self._temporary = stack.enter_context(replacing(self.path))
+            # opened once the first rows are there, and closed when no thread writes any more
+            self._file = stack.enter_context(ExitStack())
             self._pool = stack.enter_context(ThreadPoolExecutor(1))
             self._open = stack.pop_all()
         return self
@@ -188,18 +176,49 @@ class TableWriter:
         with self._open:
             if error is not None:
                 raise error
-            if self._waiting:
-                self._group(pa.Table.from_batches(self._waiting))
+            if self._waiting or self._writer is None:
+                self._group(pa.Table.from_batches(self._waiting, self.schema))
             self._written()
 
     def _group(self, table: "pa.Table") -> None:
+        import pyarrow.parquet as pq
+
         self._written()
+        if self._writer is None:
+            settings = _stored(table.slice(0, LOOKED_AT))
+            self._writer = self._file.enter_context(pq.ParquetWriter(self._temporary, self.schema, **settings))
         self._writing = self._pool.submit(self._writer.write_table, table, row_group_size=self._at_once)
 
     def _written(self) -> None:
         """Wait for the row group that is being written; what went wrong is raised here."""
         if self._writing is not None:
             self._writing.result()
+
+
+def _stored(first: "pa.Table") -> dict[str, Any]:
+    """Return how columns are stored, by the first rows of a table.
+
+    Numbers are packed fast, since they hardly shrink, and the rest well. Words that come again stand in a dictionary;
+    where most differ, as written numbers do, to build one and give it up takes longer than all the rest.
+    """
+    import pyarrow as pa
+
+    compression, words, encoding = {}, [], {}
+    for field, column in zip(first.schema, first.columns, strict=True):
+        compression[field.name] = "zstd"
+        if pa.types.is_floating(field.type):
+            compression[field.name], encoding[field.name] = "lz4", "BYTE_STREAM_SPLIT"
+        elif pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
+            if 2 * len(column.unique()) <= len(column):
+                words.append(field.name)
+            else:
+                encoding[field.name] = "DELTA_LENGTH_BYTE_ARRAY"
+    return {
+        "compression": compression,
+        "use_dictionary": words or False,
+        "column_encoding": encoding or None,
+        "write_statistics": False,
+    }
 
 
 def write_stream(path: PathLike, stream: "Stream") -> int:
@@ -240,13 +259,17 @@ def read_stream(path: PathLike, columns: Sequence[str] | None = None, groups: ra
             for group in chosen:
                 yield from file.read_row_group(group, columns=columns).combine_chunks().to_batches()
 
+    def start(n: int) -> "pa.RecordBatch | None":
+        with pq.ParquetFile(path) as file:
+            return next(file.iter_batches(n, chosen, columns), None)
+
     with pq.ParquetFile(path) as file:
         schema = file.schema_arrow
         chosen = range(file.num_row_groups) if groups is None else groups
         rows = sum(file.metadata.row_group(group).num_rows for group in chosen)
     if columns is not None:
         schema = pa.schema([schema.field(name) for name in columns])
-    return Stream(schema, batches, rows, lambda names: read_stream(path, names, groups))
+    return Stream(schema, batches, rows, lambda names: read_stream(path, names, groups), start)
 
 
 def read_part(path: PathLike, number: int, *, of: int) -> "tuple[int, Stream]":

@@ -20,6 +20,7 @@ from serpens.config import Task
 from serpens.errors import DataError
 from serpens.features import as_numbers, as_texts
 from serpens.pieces import HELD_CELLS, Pieces
+from serpens.streams import ahead
 
 # A category with more levels than this keeps its most frequent ones: a rarer level has too few rows to learn from.
 MAX_LEVELS = 50
@@ -89,6 +90,7 @@ def learn(
     select: Mapping[str, Any] | None = None,
     image: tuple[int, int, int] | None = None,
     weight: str | None = None,
+    threads: int = 1,
 ) -> Schema:
     """Learn imputation, fences, scaling, category tables and which columns are kept, on the training rows.
 
@@ -117,8 +119,9 @@ def learn(
         judged = selection.judge(blocks(train, numbers, types), y, classes=classes, **select)
         names = [name for name in names if name not in judged or judged[name].kept]
     found = _learn_categories([name for name in names if types[name] == "category"], train, treatments)
-    for block in blocks(train, [name for name in names if types[name] != "category"], types):
-        found += _learn_numbers(block, types, treatments)
+    numeric = blocks(train, [name for name in names if types[name] != "category"], types)
+    for learned in ahead(lambda block: _learn_numbers(block, types, treatments), numeric, threads):
+        found += learned
     features = sorted(found, key=lambda feature: _natural(feature.name))
     if image is not None:
         features = _pixels(features, train, image)

@@ -194,8 +194,7 @@ class RawTable:
         return washing.washer.schema, washing.pieces(_placed(part, before)), found
 
     def _guess(self) -> None:
-        first = next(self.stream.batches(), None)
-        self._decide(self.used, first.slice(0, GUESSED) if first is not None else None)
+        self._decide(self.used, self.stream.head(GUESSED))
 
     def _misread(self, faults: Faults, surveys: Mapping[str, Survey]) -> list[str]:
         """Return the columns that all of their words say to be read otherwise.

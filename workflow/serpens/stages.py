@@ -139,9 +139,11 @@ class Dealing:
 
         def deal(batch: pa.RecordBatch) -> tuple[dict[str, pa.RecordBatch], int]:
             labels = label(batch)
-            kept = batch.select(self.schema.names)
-            dealt = {part: kept.take(pa.array(np.flatnonzero(labels == part))) for part in splits.PARTS}
-            return dealt, int((labels == splits.LEFT_OUT).sum())
+            place = np.concatenate([np.flatnonzero(labels == part) for part in splits.PARTS])
+            kept = batch.select(self.schema.names).take(pa.array(place))
+            ends = np.cumsum([0, *((labels == part).sum() for part in splits.PARTS)]).tolist()
+            dealt = {part: kept.slice(ends[k], ends[k + 1] - ends[k]) for k, part in enumerate(splits.PARTS)}
+            return dealt, len(labels) - len(place)
 
         for dealt, left_out in ahead(deal, self.table.batches(), self.threads):
             for part, rows in dealt.items():
@@ -228,7 +230,9 @@ def role_of(known: Digest, role: str) -> str:
     return next((name for name, column in known.columns.items() if column["role"] == role), "")
 
 
-def learn(settings: Settings, known: Digest, train: Pieces, parts: Mapping[str, PartAccount]) -> Schema:
+def learn(
+    settings: Settings, known: Digest, train: Pieces, parts: Mapping[str, PartAccount], *, threads: int = 1
+) -> Schema:
     """Learn preprocessing on the training rows of a split.
 
     Parameters
@@ -253,6 +257,7 @@ def learn(settings: Settings, known: Digest, train: Pieces, parts: Mapping[str, 
             select=settings["select"],
             image=tuple(settings["image"]) if settings["image"] else None,
             weight=role_of(known, "weight") or None,
+            threads=threads,
         )
     return learned.model_copy(update={"parts": dict(parts)})
 

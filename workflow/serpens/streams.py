@@ -28,12 +28,22 @@ class Stream:
         How many there are, where that is known without reading them.
     pick
         Returns the stream of some of the columns, where that spares reading the others.
+    start
+        Returns so many of the first rows, or all; None without any. Where that spares reading a whole piece.
     """
 
     schema: "pa.Schema"
     batches: "Callable[[], Iterator[pa.RecordBatch]]"
     rows: int | None = None
     pick: "Callable[[Sequence[str]], Stream] | None" = None
+    start: "Callable[[int], pa.RecordBatch | None] | None" = None
+
+    def head(self, n: int) -> "pa.RecordBatch | None":
+        """Return first rows, ``n`` at most; None without any."""
+        if self.start is not None:
+            return self.start(n)
+        first = next(self.batches(), None)
+        return None if first is None else first.slice(0, n)
 
     def select(self, names: Sequence[str]) -> "Stream":
         """Return the stream of these columns."""

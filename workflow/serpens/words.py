@@ -225,7 +225,7 @@ class Survey:
         self.words.add(piece.words.filter(pa.array(here)))
         self.no_numbers.add(piece, known & ~numeric)
         self.with_commas.add(piece, commas)
-        self._add_times(piece, known)
+        self._add_times(piece, known, numeric)
 
     def merge(self, other: "Survey") -> None:
         """Add what another piece of the column holds."""
@@ -239,13 +239,15 @@ class Survey:
         firsts = [each.first_word for each in (self, other) if each.first_word is not None]
         self.first_word = min(firsts, default=None)
 
-    def _add_times(self, piece: Words, known: Mask) -> None:
+    def _add_times(self, piece: Words, known: Mask, numeric: Mask) -> None:
         words = piece.words.filter(pa.array(known))
         if not len(words):
             return
         at = int(np.flatnonzero(known[piece.place])[0])
         first = piece.first + at, _told(piece.words[int(piece.place[at])].as_py(), private=self.private)
         self.first_word = min(self.first_word or first, first)
+        if numeric.any():  # no number is a time in one of the formats
+            self.iso, self.formats = False, frozenset()
         if self.iso:
             self.iso = bool(pc.all(pc.match_substring_regex(words, ISO_TIME)).as_py()) and not times(words, ISO).hasnans
         # most columns hold no times, which the first words tell
@@ -318,7 +320,7 @@ def time_format(name: str, survey: Survey) -> str | None:
             f'{survey.first_word[1]!r}: say which, columns: {{{name}: {{type: time, format: "{formats[0]}"}}}}'
         )
         raise DataError(msg)
-    if not formats and survey.dated >= MOSTLY * survey.known:
+    if not formats and survey.known and survey.dated >= MOSTLY * survey.known:
         assert survey.first_word is not None
         msg = (
             f"column {name!r} must hold times that are written in one way; {survey.dated / survey.known:.0%} of its "
