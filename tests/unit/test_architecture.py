@@ -43,7 +43,7 @@ PLANNING = (
     "formats",  # each of which names a table's columns
 )
 # the maths: arrays in, arrays out
-MATHS = ("data", "losses", "metrics", "optimizers", "statistics", "splits", "models")
+MATHS = ("data", "losses", "metrics", "optimizers", "intervals", "statistics", "splits", "models")
 # who reads and writes files, or knows of rules and studies
 PLUMBING = (
     "io",

@@ -3,7 +3,7 @@
 import pytest
 from tests.workflow.conftest import ROOT
 
-from serpens import configfile, costs, evaluation, io, ordering, pieces, training
+from serpens import configfile, costs, intervals, io, ordering, pieces, training
 from serpens.config import Project, Study
 from serpens.extent import Extent
 from serpens.jobs import Job, Jobs
@@ -203,4 +203,4 @@ def test_bounds_are_those_of_the_jobs():
     assert io.GROUP_CELLS == costs.GROUP_CELLS
     assert training.PREDICT_ROWS == costs.PREDICT_ROWS
     assert boosted_trees.MAX_STACKED_ROWS == costs.MAX_STACKED_ROWS
-    assert evaluation.N_RESAMPLES == costs.RESAMPLES
+    assert intervals.N_RESAMPLES == costs.RESAMPLES

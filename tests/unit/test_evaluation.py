@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from serpens import evaluation
+from serpens.intervals import Units
 from serpens.layout import Run
 
 
@@ -26,7 +27,7 @@ def judged(models, truth, **more):
         },
         "seed": 0,
     }
-    tested = more.pop("tested", evaluation.TestSet(truth, np.arange(len(truth)), "rows"))
+    tested = more.pop("tested", evaluation.TestSet(truth, Units.rows(len(truth)), "rows"))
     return evaluation.evaluate(tested, models, **(settings | more))
 
 
@@ -58,6 +59,24 @@ def test_what_cannot_be_told_is_undecided(truth):
     verdict = judged(models, truth, meaningful_difference=0.001).verdict
     assert verdict.deep_learning_helps is None
     assert verdict.text.startswith("Undecided")
+    assert verdict.text.endswith(f"About {verdict.more_rows:,} more test rows would decide, if it stays so.")
+    assert 0 < verdict.detectable_difference < 0.3
+
+
+def test_over_folds_a_difference_is_that_of_training_rows_too(truth):
+    models = {"deep": [noisy(truth, 1.0, 1)], "base": [noisy(truth, 1.01, 2)]}
+    fold = np.arange(400) % 5
+    tested = evaluation.TestSet(truth, Units.rows(400), "rows", fold_of_row=fold)
+    # the folds say that it depends on the training rows much more than on those of the test
+    scores = {Run("deep", k, 0): 1 + 0.5 * (k % 2) for k in range(5)} | {Run("base", k, 0): 1.2 for k in range(5)}
+    on_rows = judged(models, truth).comparisons[0]
+    over_folds = judged(models, truth, tested=tested, run_scores=scores).comparisons[0]
+    widths = [each.difference.high - each.difference.low for each in (on_rows, over_folds)]
+    assert widths[1] > 2 * widths[0]
+    # Nadeau and Bengio: a fifth of the rows tests what four fifths made
+    s = np.std([0.2, -0.3, 0.2, -0.3, 0.2], ddof=1)
+    assert widths[1] == pytest.approx(2 * 2.776445 * s * np.sqrt(1 / 5 + 1 / 4), rel=1e-6)
+    assert over_folds.test.endswith("corrected for training rows that they share, where its interval is wider")
 
 
 def test_a_difference_is_paired(truth):
@@ -93,7 +112,7 @@ def test_groups_widen_the_interval(truth):
     predicted = truth + rng.normal(size=20)[group]
     models = {"deep": [predicted], "base": [noisy(truth, 1.0, 2)]}
     by_row = judged(models, truth).models["deep"].score
-    tested = evaluation.TestSet(truth, group, "groups of patient", groups=True)
+    tested = evaluation.TestSet(truth, Units(group, 20), "groups of patient", groups=True)
     grouped = judged(models, truth, tested=tested)
     by_group = grouped.models["deep"].score
     assert grouped.n_groups == 20
@@ -104,13 +123,18 @@ def test_units_follow_the_claim():
     truth = np.zeros(6)
     rows = {"fold": np.zeros(6), "group": np.array(list("bbaacc"), dtype=object), "time": np.arange(6)[::-1]}
     tested = evaluation.test_set(rows, truth, group="patient", in_time=False, horizon=0)
-    assert tested.n_units == 3
+    assert tested.units.n == 3
     assert tested.name == "groups of patient"
     tested = evaluation.test_set(rows, truth, group=None, in_time=True, horizon=0)
-    assert tested.unit_of_row.tolist() == [5, 4, 3, 2, 1, 0]
-    origins = {"origin": np.arange(3).repeat(2)}
-    tested = evaluation.test_set(origins, truth, group=None, in_time=True, horizon=2)
-    assert tested.unit_of_row.tolist() == [0, 0, 1, 1, 2, 2]
+    assert tested.units.of_row.tolist() == [5, 4, 3, 2, 1, 0]
+    assert not tested.units.exchangeable
+    origins = {"origin": np.arange(60).repeat(2)}
+    tested = evaluation.test_set(origins, np.zeros(120), group=None, in_time=True, horizon=20)
+    # no shorter than the horizon, in which forecasts overlap
+    assert np.bincount(tested.units.of_row).tolist() == [40, 40, 40]
+    assert tested.name == "3 blocks of about 20 consecutive origins"
+    tested = evaluation.test_set(origins, np.zeros(120), group=None, in_time=True, horizon=2)
+    assert tested.units.n == evaluation.N_BLOCKS
 
 
 def test_scores_are_a_flat_table(truth):

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from serpens import evaluation, io, stages
+from serpens import evaluation, io, ledger, stages
 from serpens.layout import StudyFolder
 from serpens.run import script_run
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 with script_run(snakemake) as run:
     folder = StudyFolder(Path(snakemake.output.evaluation).parent)
+    ledger.sign(folder, run.settings, run.inputs, run.key)
     judged = stages.evaluate(run.settings, folder)
     for each, columns in judged.predictions.items():
         io.write_columns(folder.predictions(each), columns)

@@ -172,8 +172,13 @@ class IntervalMethod(Entry):
 
     level: float
     method: str
+    """Of the metric that decides."""
+    methods: dict[str, str]
+    """Of each metric; see `serpens.intervals`."""
     unit: str
-    """What was resampled."""
+    """What is taken to be independent: rows, groups, or blocks of consecutive times."""
+    conditions_on: str
+    """What the intervals take as given; how much that varies stands in `spread`."""
 
 
 class RunScore(Entry):
@@ -185,10 +190,14 @@ class RunScore(Entry):
 
 
 class Spread(Entry):
-    """Standard deviation of the deciding metric between repeats and between splits; null where there is but one."""
+    """What chance adds to the deciding metric, as standard deviations; null where it cannot be told."""
 
+    rows: float | None
+    """By the test rows: the standard error of the score."""
     repeats: float | None
+    """Between trainings that differ by chance alone; null where there is one."""
     splits: float | None
+    """Between folds; null where there is one split."""
 
 
 class ModelEvaluation(Entry):
@@ -226,6 +235,10 @@ class Verdict(Entry):
     best_baseline: str
     deep_learning_helps: bool | None
     """Null: these test rows cannot tell."""
+    detectable_difference: float | None
+    """The smallest difference of these two that test rows such as these would show in 80 of 100 cases."""
+    more_rows: int | None
+    """How many further test rows would decide, if the difference stays what it is; null where it is decided."""
     text: str
 
 

@@ -1,7 +1,7 @@
 """What changed between two evaluations of a study: what they were made from, the scores, and the conclusion.
 
 A score may move because other rows were tested. What the change did to a model is therefore told on the rows that both
-evaluations tested with the same truth, resampled as the claim asks, and paired.
+evaluations tested with the same truth, paired, with the units of the claim.
 """
 
 import json
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from serpens import evaluation, metrics
 from serpens.artefacts import Estimate, Verdict
 from serpens.history import Entry
+from serpens.intervals import Units
 from serpens.pieces import Columns
 from serpens.recollection import NamedBy, named_by
 
@@ -90,7 +91,7 @@ class Changes:
     n_paired
         Predictions of both evaluations, of the same row with the same truth.
     unit
-        What was resampled for the gains.
+        What is independent, for the gains.
     unpaired
         Why there is no gain; None where there is.
     """
@@ -257,7 +258,7 @@ class _Pairs:
     then, now
         Where they stand among the predictions of each evaluation, in the order of :func:`_of_repeat`.
     tested
-        These rows and what they are resampled by, with the folds of now.
+        These rows and what they are independent by, with the folds of now.
     folds_then
         The fold that tested each row then.
     """
@@ -289,7 +290,7 @@ class _Pairs:
                 horizon=current.study["horizon"] or 0,
             )
         else:
-            tested = evaluation.TestSet(truth, np.zeros(0, dtype=np.int64), "rows")
+            tested = evaluation.TestSet(truth, Units.rows(0), "rows")
         return cls(then, now, tested, sides[0]["split"].to_numpy()[then])
 
 
@@ -325,13 +326,16 @@ def _gains(previous: Entry, current: Entry, shared: Sequence[str], pairs: _Pairs
     classes = current.study["classes"]
     seed = current.study["seed"]
     tested_then = replace(pairs.tested, fold_of_row=pairs.folds_then)
-    # units and seed are the same, and so are the resamples: the difference is paired
     now, then = (
-        evaluation.bootstrap(tested, _by_model(entry, shared, at, classes), [deciding], seed=seed)
+        {
+            name: evaluation.scored_by(deciding, tested, repeats, seed=seed)
+            for name, repeats in _by_model(entry, shared, at, classes).items()
+        }
         for entry, at, tested in ((current, pairs.now, pairs.tested), (previous, pairs.then, tested_then))
     )
     sign = 1 if deciding.greater_is_better else -1
-    return {name: evaluation.difference(now[name], then[name], deciding.name, sign)[0] for name in shared}
+    units = pairs.tested.units
+    return {name: evaluation.as_estimate(evaluation.difference(now[name], then[name], units, sign)) for name in shared}
 
 
 def _by_model(

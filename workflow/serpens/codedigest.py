@@ -43,6 +43,7 @@ OUTSIDE = frozenset(
         "allocation",
         "companions",
         "families",
+        "ledger",
         "provenance",
         "codedigest",
         "contents",

@@ -116,7 +116,7 @@ def split(study: Study, extent: Extent) -> Cost:
 
 
 def evaluate(study: Study, extent: Extent) -> Cost:
-    """Every model predicts validation and test rows, and every prediction is scored on every resample of the latter."""
+    """Every model predicts validation and test rows, and errors are scored on every resample of the latter."""
     every = models(study).values()
     networks = [
         modelsize.of(model, extent.input_shape, extent.outputs) for model in every if FAMILIES[model.family].network

@@ -2,11 +2,10 @@
 
 Test rows of all splits are pooled: with folds each row is tested once, by a model that has not seen it. A score is
 the mean over repeats of the metric on the pooled rows; metrics that rank rows do so within folds. Its interval
-resamples what the claim is about: rows, whole groups, or blocks of consecutive times; all models are scored on the
-same resampled rows, so differences are paired.
+(:mod:`serpens.intervals`) and every comparison rest on what the claim is about: rows, whole groups, or blocks of
+consecutive times; all models are scored on the same rows, so differences are paired.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from serpens import metrics, statistics, wording
+from serpens import intervals, metrics, statistics, wording
 from serpens.artefacts import (
     Comparison,
     DecidingMetric,
@@ -29,46 +28,45 @@ from serpens.artefacts import (
 )
 from serpens.features import Prepared, decode
 from serpens.fitting import Predictor
+from serpens.intervals import Units
 from serpens.layout import Run
 from serpens.pieces import Columns
 
 LEVEL = 0.95
-N_RESAMPLES = 2000
+# Times are cut into so many blocks: fewer are less dependent on each other, more tell their variance better.
+N_BLOCKS = 8
 
 Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class TestSet:
-    """The pooled test rows and what they are resampled by.
+    """The pooled test rows, and what they are independent by.
 
     Attributes
     ----------
     truth
         Class codes or values ``(n,)``.
-    unit_of_row
-        Which unit each row belongs to ``(n,)``; a unit is a row, a group, or an origin of forecasts.
-    groups
-        Whether units are groups, of several rows each.
-    fold_of_row
-        Which fold tested each row ``(n,)``; None when there is one split.
-    block_length
-        Units in one block of consecutive times; None when times do not matter. Units are then in order of time.
+    units
+        What is independent: rows, groups of several rows, or blocks of consecutive times.
     name
         What a unit is, for the reader.
+    groups
+        Whether units are groups.
+    fold_of_row
+        Which fold tested each row ``(n,)``; None when there is one split.
     """
 
     truth: NDArray[Any]
-    unit_of_row: NDArray[np.int64]
+    units: Units
     name: str
     groups: bool = False
     fold_of_row: NDArray[np.int64] | None = None
-    block_length: int | None = None
 
     @property
-    def n_units(self) -> int:
-        """Number of units."""
-        return 1 + int(self.unit_of_row.max())
+    def folds(self) -> list[NDArray[np.bool_]]:
+        """Masks of the rows of each fold; none when there is one split."""
+        return [] if self.fold_of_row is None else [self.fold_of_row == fold for fold in np.unique(self.fold_of_row)]
 
 
 def predict(model: Predictor, schema: Schema, prepared: Prepared) -> dict[str, NDArray[Any]]:
@@ -97,7 +95,7 @@ def scored(columns: Columns, classes: Sequence[str]) -> tuple[NDArray[Any], Valu
 
 
 def test_set(rows: Columns, truth: NDArray[Any], *, group: str | None, in_time: bool, horizon: int) -> TestSet:
-    """Decide what is resampled: groups if the claim is about groups, blocks of times if about times, else rows.
+    """Decide what is independent: groups if the claim is about groups, blocks of times if about times, else rows.
 
     Parameters
     ----------
@@ -106,22 +104,27 @@ def test_set(rows: Columns, truth: NDArray[Any], *, group: str | None, in_time: 
         ``origin``.
     horizon
         Steps of a forecast, 0 when the task is another. Forecasts from origins closer than the horizon overlap, so
-        a block is never shorter than that.
+        a block is no shorter than that, unless there would be but one.
     """
     n = len(truth)
     if group is not None:
-        _, unit = np.unique(rows["group"].astype(str), return_inverse=True)
-        return TestSet(truth, unit, f"groups of {group}", groups=True, fold_of_row=rows["fold"])
+        names, unit = np.unique(rows["group"].astype(str), return_inverse=True)
+        return TestSet(truth, Units(unit, len(names)), f"groups of {group}", groups=True, fold_of_row=rows["fold"])
     if horizon:
-        origins, unit = np.unique(rows["origin"], return_inverse=True)
-        length = _block_length(len(origins), at_least=horizon)
-        return TestSet(truth, unit, f"blocks of {length} consecutive origins", block_length=length)
+        origins, place = np.unique(rows["origin"], return_inverse=True)
+        return _in_blocks(truth, place, len(origins), "origins", at_least=horizon)
     if in_time:
-        unit = np.empty(n, dtype=np.int64)
-        unit[np.argsort(rows["time"], kind="stable")] = np.arange(n)
-        length = _block_length(n)
-        return TestSet(truth, unit, f"blocks of {length} consecutive rows", block_length=length)
-    return TestSet(truth, np.arange(n), "rows", fold_of_row=rows["fold"])
+        place = np.empty(n, dtype=np.int64)
+        place[np.argsort(rows["time"], kind="stable")] = np.arange(n)
+        return _in_blocks(truth, place, n, "rows", at_least=1)
+    return TestSet(truth, Units.rows(n), "rows", fold_of_row=rows["fold"])
+
+
+def _in_blocks(truth: NDArray[Any], place: NDArray[np.int64], n: int, what: str, *, at_least: int) -> TestSet:
+    """Cut ``n`` places in the order of time into blocks of nearly equal length."""
+    n_blocks = min(n, max(2, min(N_BLOCKS, n // at_least)))
+    name = f"{n_blocks} blocks of about {round(n / n_blocks)} consecutive {what}"
+    return TestSet(truth, Units(place * n_blocks // n, n_blocks, exchangeable=False), name)
 
 
 def evaluate(
@@ -155,17 +158,25 @@ def evaluate(
     deciding = metrics.METRICS[metric] if metric else metrics.default_metric(task, len(classes))
     meaningful = meaningful_difference or metrics.default_difference(deciding, tested.truth)
     shown = metrics.for_task(task)
-    summaries = bootstrap(tested, predictions, shown, seed=seed)
+    methods = {each.name: intervals.described(each, len(classes), tested.units) for each in shown}
+    scores = {
+        name: {each.name: scored_by(each, tested, repeats, seed=seed) for each in shown}
+        for name, repeats in predictions.items()
+    }
+    averaged = {
+        name: scored_by(deciding, tested, [np.mean(repeats, axis=0)], seed=seed)
+        for name, repeats in predictions.items()
+    }
     models = {
         name: ModelEvaluation(
             family=families[name],
             baseline=name in baselines,
-            score=summaries[name].estimate(deciding.name),
-            ensemble=summaries[name].estimate(deciding.name, ensemble=True),
-            metrics={each.name: summaries[name].estimate(each.name) for each in shown},
+            score=scores[name][deciding.name].estimate,
+            ensemble=averaged[name].estimate,
+            metrics={each.name: scores[name][each.name].estimate for each in shown},
             validation_score=validation_scores[name],
             parameters=parameters[name],
-            spread=_spread(name, run_scores),
+            spread=_spread(name, run_scores, scores[name][deciding.name].error),
             repeats=tuple(
                 RunScore(split=run.split, repeat=run.repeat, score=_finite(score))
                 for run, score in run_scores.items()
@@ -175,13 +186,23 @@ def evaluate(
         for name in predictions
     }
     sign = 1 if deciding.greater_is_better else -1
-    comparisons = _compare(summaries, deciding.name, sign, baselines)
+    found = {
+        (model, baseline): _difference(model, baseline, scores, run_scores, tested.units, deciding.name, sign)
+        for model in models
+        if model not in baselines
+        for baseline in baselines
+    }
+    comparisons = _compared(found, has_folds=len(tested.folds) > 1)
     best_model, best_baseline = (
         max(names, key=lambda name: sign * validation_scores[name])
         for names in ([name for name in models if name not in baselines], list(baselines))
     )
     decisive = next(c for c in comparisons if (c.model, c.against) == (best_model, best_baseline))
     helps = statistics.verdict(decisive.difference.low, decisive.difference.high, meaningful)
+    deciding_difference = found[best_model, best_baseline]
+    more_rows = None
+    if helps is None:
+        more_rows = statistics.rows_to_decide(deciding_difference, meaningful, len(tested.truth), LEVEL)
     return Evaluation(
         study=study,
         task=task,
@@ -190,15 +211,23 @@ def evaluate(
             name=deciding.name, greater_is_better=deciding.greater_is_better, meaningful_difference=meaningful
         ),
         n_test=len(tested.truth),
-        n_groups=tested.n_units if tested.groups else None,
-        interval=IntervalMethod(level=LEVEL, method=f"{statistics.METHOD}, {N_RESAMPLES} resamples", unit=tested.name),
+        n_groups=tested.units.n if tested.groups else None,
+        interval=IntervalMethod(
+            level=LEVEL,
+            method=methods[deciding.name],
+            methods=methods,
+            unit=tested.name,
+            conditions_on="the trained models",
+        ),
         models=models,
         comparisons=comparisons,
         verdict=Verdict(
             best_model=best_model,
             best_baseline=best_baseline,
             deep_learning_helps=helps,
-            text=wording.verdict(models, decisive, helps, deciding, meaningful),
+            detectable_difference=_finite(deciding_difference.detectable(LEVEL)),
+            more_rows=more_rows,
+            text=wording.verdict(models, decisive, helps, deciding, meaningful, more_rows),
         ),
     )
 
@@ -226,100 +255,120 @@ def score_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 
 @dataclass(frozen=True)
-class Summary:
-    """A model's scores: on the test rows as they are, and on each resample of them.
+class Score:
+    """A model's score on the test rows: the mean over its repeats.
 
-    ``plain[metric]`` has one entry a prediction, ``resampled[metric]`` is ``(n_predictions, n_resamples)``; the
-    last prediction is the repeats' average.
+    Attributes
+    ----------
+    influence
+        How much each row moves it ``(n,)``; None where nothing can be said.
+    error
+        Its standard error.
     """
 
-    plain: dict[str, Values]
-    resampled: dict[str, Values]
-
-    def replicates(self, metric: str, *, ensemble: bool = False) -> tuple[float, Values]:
-        """Return the mean over repeats and its replicates; or those of the repeats' average."""
-        chosen = slice(-1, None) if ensemble else slice(0, -1)
-        return float(self.plain[metric][chosen].mean()), self.resampled[metric][chosen].mean(axis=0)
-
-    def estimate(self, metric: str, *, ensemble: bool = False) -> Estimate:
-        """Return the score with its interval."""
-        value, replicates = self.replicates(metric, ensemble=ensemble)
-        low, high = statistics.interval(replicates, level=LEVEL)
-        return Estimate(value=_finite(value), low=_finite(low), high=_finite(high))
+    estimate: Estimate
+    value: float
+    influence: Values | None
+    error: float
 
 
-def bootstrap(
-    tested: TestSet, predictions: Mapping[str, Sequence[Values]], shown: Sequence[metrics.Metric], *, seed: int
-) -> dict[str, Summary]:
-    """Score every model on the test rows and on resamples of them, which the seed and the units alone decide.
+def scored_by(metric: metrics.Metric, tested: TestSet, predictions: Sequence[Values], *, seed: int) -> Score:
+    """Score a model, and say how sure the score is.
 
     Parameters
     ----------
     predictions
-        For each model, one array a repeat.
+        One array a repeat.
     """
-    stacks = {name: [*repeats, np.mean(repeats, axis=0)] for name, repeats in predictions.items()}
-    flat = [prediction for stack in stacks.values() for prediction in stack]
-    ones = [np.ones((1, len(tested.truth)))]
-    plain = statistics.bootstrap_scores(shown, tested.truth, flat, ones, fold_of_row=tested.fold_of_row)
-    chunks = statistics.resampling_weights(
-        tested.n_units,
+    each = [statistics.score(metric, tested.truth, prediction, tested.folds) for prediction in predictions]
+    value = float(np.mean([score for score, _ in each]))
+    known = [influence for _, influence in each if influence is not None]
+    influence = np.mean(known, axis=0) if len(known) == len(each) else None
+    low, high = intervals.interval(
+        metric,
+        tested.truth,
+        predictions,
+        value,
+        influence,
+        tested.units,
+        level=LEVEL,
         generator=np.random.default_rng(seed),
-        n_resamples=N_RESAMPLES,
-        block_length=tested.block_length,
-        unit_of_row=tested.unit_of_row,
+        folds=tested.folds,
     )
-    resampled = statistics.bootstrap_scores(shown, tested.truth, flat, chunks, fold_of_row=tested.fold_of_row)
-    summaries, start = {}, 0
-    for name, stack in stacks.items():
-        own = slice(start, start + len(stack))
-        summaries[name] = Summary(
-            {metric: scores[own, 0] for metric, scores in plain.items()},
-            {metric: scores[own] for metric, scores in resampled.items()},
-        )
-        start += len(stack)
-    return summaries
+    estimate = Estimate(value=_finite(value), low=_finite(low), high=_finite(high))
+    error = np.nan if influence is None else tested.units.standard_error(influence)
+    return Score(estimate, value, influence, error)
 
 
-def difference(ours: Summary, theirs: Summary, metric: str, sign: int) -> tuple[Estimate, float]:
-    """Return how much better ours is than theirs on the same resamples, and a two-sided p-value.
+def difference(ours: Score, theirs: Score, units: Units, sign: int) -> statistics.Difference:
+    """Return how much better ours is than theirs on the same rows.
 
     Parameters
     ----------
     sign
         1 when greater is better, else -1: above zero ours is better, whatever the metric.
     """
-    value, replicates = ours.replicates(metric)
-    their_value, their_replicates = theirs.replicates(metric)
-    found, p_value = statistics.paired_difference(
-        sign * value, sign * their_value, sign * replicates, sign * their_replicates, level=LEVEL
+    value = sign * (ours.value - theirs.value)
+    if ours.influence is None or theirs.influence is None:
+        return statistics.Difference(value, np.nan, units.n)
+    return statistics.paired(value, sign * (ours.influence - theirs.influence), units)
+
+
+def as_estimate(found: statistics.Difference) -> Estimate:
+    """Return a difference with its interval."""
+    low, high = found.interval(LEVEL)
+    return Estimate(value=_finite(found.value), low=_finite(low), high=_finite(high))
+
+
+def _difference(
+    model: str,
+    baseline: str,
+    scores: Mapping[str, Mapping[str, Score]],
+    run_scores: Mapping[Run, float],
+    units: Units,
+    metric: str,
+    sign: int,
+) -> statistics.Difference:
+    """Compare a model with a baseline on the same rows and, where there are folds, over training sets."""
+    on_rows = difference(scores[model][metric], scores[baseline][metric], units, sign)
+    by_fold = sign * (_by_split(model, run_scores) - _by_split(baseline, run_scores))
+    if len(by_fold) < 2 or not np.isfinite(by_fold).all():
+        return on_rows
+    return statistics.wider(on_rows, statistics.corrected(on_rows.value, by_fold), LEVEL)
+
+
+def _by_split(model: str, run_scores: Mapping[Run, float]) -> Values:
+    """Return a model's score on each split, the mean over its repeats."""
+    own = {run: score for run, score in run_scores.items() if run.model == model}
+    return np.array(
+        [
+            np.mean([score for run, score in own.items() if run.split == split])
+            for split in sorted({run.split for run in own})
+        ]
     )
-    return Estimate(**{key: _finite(number) for key, number in found.items()}), p_value
 
 
-def _compare(
-    summaries: Mapping[str, Summary], metric: str, sign: int, baselines: Sequence[str]
-) -> tuple[Comparison, ...]:
-    """Compare every model with every baseline; a positive difference means that the model is better."""
-    comparisons: list[dict[str, Any]] = []
-    for model in (name for name in summaries if name not in baselines):
-        for baseline in baselines:
-            estimate, p_value = difference(summaries[model], summaries[baseline], metric, sign)
-            comparisons.append(
-                {
-                    "model": model,
-                    "against": baseline,
-                    "test": "paired bootstrap, two-sided",
-                    "difference": estimate,
-                    "p_value": p_value,
-                }
-            )
-    adjusted = statistics.holm([comparison["p_value"] for comparison in comparisons])
-    return tuple(Comparison(**c, p_adjusted=float(p)) for c, p in zip(comparisons, adjusted, strict=True))
+def _compared(found: Mapping[tuple[str, str], statistics.Difference], *, has_folds: bool) -> tuple[Comparison, ...]:
+    """Correct all comparisons for their number."""
+    test = "paired t test of what each unit adds to the score, two-sided"
+    if has_folds:
+        test += "; that over folds, corrected for training rows that they share, where its interval is wider"
+    adjusted = statistics.holm([each.p_value for each in found.values()])
+    return tuple(
+        Comparison(
+            model=model,
+            against=baseline,
+            test=test,
+            difference=as_estimate(each),
+            p_value=each.p_value,
+            p_adjusted=float(p),
+        )
+        for ((model, baseline), each), p in zip(found.items(), adjusted, strict=True)
+    )
 
 
-def _spread(model: str, run_scores: Mapping[Run, float]) -> Spread:
-    """Return the standard deviation between repeats (of their mean over splits) and between splits."""
+def _spread(model: str, run_scores: Mapping[Run, float], error: float) -> Spread:
+    """Return what chance adds: by test rows, between repeats (of their mean over splits), and between splits."""
     own = {run: score for run, score in run_scores.items() if run.model == model}
 
     def deviation(key: str) -> float | None:
@@ -329,14 +378,8 @@ def _spread(model: str, run_scores: Mapping[Run, float]) -> Spread:
         ]
         return _finite(float(np.std(means, ddof=1))) if len(means) > 1 else None
 
-    return Spread(repeats=deviation("repeat"), splits=deviation("split"))
+    return Spread(rows=_finite(error), repeats=deviation("repeat"), splits=deviation("split"))
 
 
 def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-def _block_length(n: int, at_least: int = 1) -> int:
-    """Return n^(1/3) (Künsch 1989), at least ``at_least``, and at most half of what there is."""
-    usual = math.ceil(math.cbrt(n))
-    return max(1, min(max(at_least, usual), n // 2))

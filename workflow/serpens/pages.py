@@ -50,6 +50,7 @@ def render(template: str, **values: Any) -> str:
         "count": lambda n: f"{n:,}",
         "share": wording.share,
         "collected_again": wording.collected_again,
+        "uses": wording.uses,
         "label": lambda name: METRICS[name].label,
     }
     return environment.get_template(template).render(values)

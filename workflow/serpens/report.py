@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup, escape
 
-from serpens import accounts, again, history, io, pages, plotting, splits, tables
+from serpens import accounts, again, history, io, ledger, pages, plotting, splits, tables
 from serpens.artefacts import Digest, Evaluation, Record, ResolvedStudy, Schema, Verdict
 from serpens.changes import changes
 from serpens.dataartefacts import Cleaning, DataChanges, Source
@@ -74,6 +74,7 @@ def make(settings: Settings, folder: StudyFolder) -> Report:
         gpu_energy_wh=tables.total(on_gpus["gpu_energy_wh"]),
         gpu_measured_how=sorted(set(on_gpus["gpu_measured_how"])),
         n_splits=len({run.split for run in runs}),
+        used=ledger.read(folder),
         again=again.read(io.read_json(folder.root / "crate/ro-crate-metadata.json")),
     )
     return Report(page, drawn, figures)

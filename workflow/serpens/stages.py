@@ -444,7 +444,7 @@ def evaluate(settings: Settings, folder: StudyFolder) -> Judged:
 
 
 def _units(rows: Columns, keys: Columns, number: int, settings: Settings) -> Columns:
-    """Return what test rows are resampled by, and the fold that tested them, one entry a prediction."""
+    """Return what test rows are independent by, and the fold that tested them, one entry a prediction."""
     if "origin" in keys:
         return {"origin": keys["origin"]}
     units = {"fold": np.full(len(rows[ROW]), number)}

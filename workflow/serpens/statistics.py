@@ -1,139 +1,155 @@
-"""How sure a number is: bootstrap intervals, paired differences, correction for their number."""
+"""Scores of pooled test rows, how much each row moves them, and whether two of them differ."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from serpens.intervals import Units, student
 from serpens.metrics import Metric, check
 
 Values = NDArray[np.float64]
+Folds = Sequence[NDArray[np.bool_]]
 
-METHOD = "percentile bootstrap"
-# Numbers in one chunk of weights: 16 MB.
-CHUNK_SIZE = 2_000_000
-# Beyond this share of resamples in which a metric is not defined, an interval would describe another population.
-MAX_UNDEFINED = 0.05
+# A difference that a test would find in so many of a hundred repetitions counts as one that it can detect.
+POWER = 0.8
 
 
-def resampling_weights(
-    n_units: int,
-    *,
-    generator: np.random.Generator,
-    n_resamples: int,
-    block_length: int | None = None,
-    unit_of_row: NDArray[np.int64] | None = None,
-) -> Iterator[Values]:
-    """Yield bootstrap resamples as weights of rows, in chunks ``(b, n_rows)``.
+def score(metric: Metric, y_true: NDArray[Any], y_pred: Values, folds: Folds = ()) -> tuple[float, Values | None]:
+    """Return a metric of the rows, and how much each of them moves it.
+
+    A metric that ranks rows is the mean over folds, by their rows. Rows of two folds were predicted by two models: to
+    rank them against each other measures how the models differ, and one that only knows the prevalence of its training
+    rows would score below chance (Parker, Günter & Bedo 2007).
 
     Parameters
     ----------
-    n_units
-        What is drawn with replacement: rows, or groups of them (the cluster bootstrap).
-    block_length
-        Units are drawn in blocks of consecutive ones, the last followed by the first (the circular block bootstrap).
-    unit_of_row
-        Unit of each row ``(n_rows,)``; None when a unit is a row.
-
-    References
-    ----------
-    Davison & Hinkley (1997), Bootstrap Methods and their Application, 3.8.
-    Politis & Romano (1992), A circular block-resampling procedure for stationary data.
-    """
-    n_rows = n_units if unit_of_row is None else len(unit_of_row)
-    at_once = max(1, CHUNK_SIZE // n_rows)
-    for start in range(0, n_resamples, at_once):
-        b = min(at_once, n_resamples - start)
-        if block_length is None:
-            drawn = generator.integers(0, n_units, size=(b, n_units))
-        else:
-            n_blocks = -(-n_units // block_length)
-            begin = generator.integers(0, n_units, size=(b, n_blocks, 1))
-            drawn = ((begin + np.arange(block_length)) % n_units).reshape(b, -1)[:, :n_units]
-        flat = drawn + n_units * np.arange(b)[:, None]
-        weights = np.bincount(flat.ravel(), minlength=b * n_units).reshape(b, n_units).astype(np.float64)
-        yield weights if unit_of_row is None else weights[:, unit_of_row]
-
-
-def bootstrap_scores(
-    metrics: Sequence[Metric],
-    y_true: NDArray[Any],
-    predictions: Sequence[Values],
-    chunks: Iterable[Values],
-    *,
-    fold_of_row: NDArray[np.int64] | None = None,
-) -> dict[str, Values]:
-    """Score several predictions of the same rows on the same resamples.
-
-    Parameters
-    ----------
-    fold_of_row
-        Which fold tested each row ``(n_rows,)``; None when there is one split.
+    folds
+        Masks of the rows that each fold tested; without any, all rows are one.
 
     Returns
     -------
-    scores
-        For each metric ``(n_predictions, n_resamples)``.
+    value
+        nan where the metric is not defined.
+    influence
+        ``(n,)``, with mean 0; None where the metric has none.
     """
-    for metric in metrics:
-        for prediction in predictions:
-            check(metric, y_true, prediction)
-    folds = [] if fold_of_row is None else [fold_of_row == fold for fold in np.unique(fold_of_row)]
-    parts: dict[str, list[Values]] = {metric.name: [] for metric in metrics}
-    for weights in chunks:
-        for metric in metrics:
-            parts[metric.name].append(np.stack([_scores(metric, y_true, p, weights, folds) for p in predictions]))
-    return {name: np.concatenate(each, axis=1) for name, each in parts.items()}
-
-
-def _scores(
-    metric: Metric, y_true: NDArray[Any], y_pred: Values, weights: Values, folds: Sequence[NDArray[np.bool_]]
-) -> Values:
-    """Score resamples ``(B, n_rows)``; a metric that ranks rows is the mean over folds, by their rows.
-
-    Rows of two folds were predicted by two models. To rank them against each other measures how the models differ: one
-    that only knows the prevalence of its training rows would score below chance (Parker, Günter & Bedo 2007).
-    """
+    check(metric, y_true, y_pred)
     if not metric.ranks or len(folds) < 2:
-        return metric.function(y_true, y_pred, weights)
-    scores = np.stack([metric.function(y_true[fold], y_pred[fold], weights[:, fold]) for fold in folds])
-    defined = np.isfinite(scores)
-    rows = np.stack([weights[:, fold].sum(axis=1) for fold in folds]) * defined
-    with np.errstate(invalid="ignore"):
-        return np.asarray((np.where(defined, scores, 0.0) * rows).sum(axis=0) / rows.sum(axis=0))
+        value = _plain(metric, y_true, y_pred)
+        known = metric.influence is not None and np.isfinite(value)
+        return value, metric.influence(y_true, y_pred) if known and metric.influence else None
+    scores = np.array([_plain(metric, y_true[fold], y_pred[fold]) for fold in folds])
+    rows = np.array([fold.sum() for fold in folds]) * np.isfinite(scores)
+    if not rows.sum():
+        return np.nan, None
+    value = float(np.nansum(scores * rows) / rows.sum())
+    influence = np.zeros(len(y_true))
+    for fold, own, n in zip(folds, scores, rows, strict=True):
+        if n and metric.influence is not None:
+            influence[fold] = (metric.influence(y_true[fold], y_pred[fold]) + own - value) * len(y_true) / rows.sum()
+    return value, influence
 
 
-def interval(replicates: Values, *, level: float) -> tuple[float, float]:
-    """Return the percentile interval of bootstrap replicates.
+def _plain(metric: Metric, y_true: NDArray[Any], y_pred: Values) -> float:
+    return float(metric.function(y_true, y_pred, np.ones((1, len(y_true))))[0])
 
-    Both ends are nan when the metric is undefined in more than 5 % of the resamples.
+
+@dataclass(frozen=True)
+class Difference:
+    """How far two scores of the same rows are apart.
+
+    Attributes
+    ----------
+    error
+        Its standard error; nan where nothing can be said.
+    n
+        Units, or folds, that tell: one more than there are degrees of freedom.
+    """
+
+    value: float
+    error: float
+    n: int
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """Return the interval of Student's t."""
+        half = student(self.n, level) * self.error if self.error else 0.0
+        return self.value - half, self.value + half
+
+    @property
+    def p_value(self) -> float:
+        """Two-sided: how often chance alone gives as large a difference; 1 where nothing can be said."""
+        from scipy.special import stdtr
+
+        if self.value == 0 or not np.isfinite(self.value) or not np.isfinite(self.error):
+            return 1.0
+        return float(2 * stdtr(self.n - 1, -abs(self.value) / self.error)) if self.error > 0 else 0.0
+
+    def detectable(self, level: float) -> float:
+        """Return the smallest true difference that would be found with a probability of ``POWER``."""
+        from scipy.special import stdtrit
+
+        return float((student(self.n, level) + stdtrit(self.n - 1, POWER)) * self.error)
+
+
+def paired(value: float, influence: Values, units: Units) -> Difference:
+    """Return the difference of two scores, tested by what each row adds to it.
+
+    The test is Student's for the sums over units. For ROC AUC and independent rows it is DeLong's, for squared errors
+    in blocks of time Diebold's and Mariano's with the blocks of Ibragimov and Mueller.
+
+    Parameters
+    ----------
+    influence
+        Difference of the rows' influences ``(n,)``.
 
     References
     ----------
-    Efron & Tibshirani (1993), An Introduction to the Bootstrap, chapter 13.
+    DeLong, DeLong & Clarke-Pearson (1988), Comparing the areas under two or more correlated ROC curves.
+    Diebold & Mariano (1995), Comparing predictive accuracy.
+    Ibragimov & Mueller (2010), t-statistic based correlation and heterogeneity robust inference.
     """
-    defined = replicates[np.isfinite(replicates)]
-    if len(defined) < (1 - MAX_UNDEFINED) * len(replicates):
-        return np.nan, np.nan
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    return Difference(value, units.standard_error(influence), units.n)
 
 
-def paired_difference(
-    ours: float, theirs: float, our_replicates: Values, their_replicates: Values, *, level: float
-) -> tuple[dict[str, float], float]:
-    """Return the difference of two scores of the same rows with its interval, and a two-sided p-value.
+def corrected(value: float, by_fold: Values) -> Difference:
+    """Return the difference of two scores over folds, as other training rows might have made it.
 
-    The p-value is twice the smaller share of resamples in which the difference is not of its sign, counting the data
-    themselves as one (Davison & Hinkley 1997, 4.4), and at most 1.
+    Trainings of different folds share most of their rows, so that their scores vary too little among themselves; the
+    variance is raised by how many rows each tests for one that it learned from.
+
+    Parameters
+    ----------
+    by_fold
+        Difference of the scores on the rows of each fold ``(k,)``.
+
+    References
+    ----------
+    Nadeau & Bengio (2003), Inference for the generalization error.
     """
-    replicates = our_replicates - their_replicates
-    low, high = interval(replicates, level=level)
-    defined = replicates[np.isfinite(replicates)]
-    smaller = min((defined <= 0).sum(), (defined >= 0).sum())
-    p_value = min(1.0, 2 * (1 + float(smaller)) / (1 + len(defined)))
-    return {"value": ours - theirs, "low": low, "high": high}, p_value
+    k = len(by_fold)
+    return Difference(value, float(np.sqrt((1 / k + 1 / (k - 1)) * np.var(by_fold, ddof=1))), k)
+
+
+def wider(one: Difference, other: Difference, level: float) -> Difference:
+    """Return the one whose interval is wider, of two that know different sources of chance."""
+    sizes = [student(each.n, level) * each.error for each in (one, other)]
+    return one if not sizes[1] > sizes[0] else other
+
+
+def rows_to_decide(found: Difference, meaningful: float, n_rows: int, level: float) -> int | None:
+    """Return how many further rows would settle what is undecided, if the difference stays what it is.
+
+    It is settled when the interval lies above 0, or below what is meaningful, whichever takes fewer rows; its width
+    falls with the root of their number. None where it is settled, or nothing can be said.
+    """
+    half = student(found.n, level) * found.error
+    away = max(found.value, meaningful - found.value)
+    if not np.isfinite(half) or half < away:
+        return None
+    return int(np.ceil(n_rows * ((half / away) ** 2 - 1)))
 
 
 def holm(p_values: Sequence[float]) -> Values:

@@ -10,6 +10,7 @@ from serpens.metrics import Metric
 if TYPE_CHECKING:
     from serpens.changes import Change, Changes, RowChanges
     from serpens.dataartefacts import DataChanges
+    from serpens.ledger import Use
 
 ANSWERS = {True: "yes", False: "no", None: "undecided"}
 
@@ -20,6 +21,7 @@ def verdict(
     helps: bool | None,
     deciding: Metric,
     meaningful: float,
+    more_rows: int | None = None,
 ) -> str:
     """Return the verdict as a sentence that its numbers support.
 
@@ -31,6 +33,8 @@ def verdict(
         True, False, or None for undecided.
     meaningful
         The smallest difference that would matter.
+    more_rows
+        How many further test rows would decide.
     """
     ours, theirs, difference = comparison.model, comparison.against, comparison.difference
     scores = f"{deciding.label} {number(models[ours].score.value)} against {number(models[theirs].score.value)}"
@@ -45,9 +49,10 @@ def verdict(
     if helps is False:
         how = "is worse than" if high < 0 else "does not improve, by as much as would matter, on"
         return f"No: {ours} {how} the best baseline, {theirs}: {scores}, {gap}; {number(meaningful)} would matter."
+    more = f" About {number(float(more_rows))} more test rows would decide, if it stays so." if more_rows else ""
     return (
         f"Undecided: these test rows cannot tell whether {ours} is better than the best baseline, {theirs}: "
-        f"{scores}, {gap}; {number(meaningful)} would matter."
+        f"{scores}, {gap}; {number(meaningful)} would matter.{more}"
     )
 
 
@@ -63,7 +68,9 @@ def number(value: float | None) -> str:
 
 
 def interval(estimate: Estimate) -> str:
-    """Return an estimate with its interval."""
+    """Return an estimate with its interval, where it has one."""
+    if estimate.low is None and estimate.high is None:
+        return number(estimate.value)
     return f"{number(estimate.value)} [{number(estimate.low)}, {number(estimate.high)}]"
 
 
@@ -151,6 +158,20 @@ def collected_again(changes: "DataChanges") -> str:
         counted += [f"{changes.changed:,} changed"] if changes.changed is not None else []
         told = [f"{told[0]}: {', '.join(counted)}"]
     return "; ".join([*told, *([changes.untold] if changes.untold else [])]) + "."
+
+
+def uses(used: "Use") -> str:
+    """Return how often the test rows were read, and what that does to the scores."""
+    if not used.readings:
+        return "It is not on record: this study was evaluated before readings were written down."
+    told = "Once, for this evaluation."
+    if used.of_these > 1:
+        told = f"{used.of_these} times, with {_counted(used.choices, 'different set')} of models and settings."
+    if used.choices > 1:
+        told += " Whoever changes models after a look at these scores, and keeps what scores best, flatters them."
+    if (n_earlier := len(used.readings) - used.of_these) > 0:
+        told += f" Other test rows of this study were read {'once' if n_earlier == 1 else f'{n_earlier} times'}."
+    return f"{told} ledger.jsonl says when, and why."
 
 
 def change(changed: "Change") -> str:
