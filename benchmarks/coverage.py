@@ -20,9 +20,8 @@ def main(n_studies: int) -> None:
     alarms = test_statistics.false_alarms(n_studies)
     told = ", ".join(f"{name} {100 * share:.1f}" for name, share in alarms.items())
     print(f"\nFalse alarms of the paired test, at 5 %: {told}.")
-    print(
-        f"Families of six comparisons with one, corrected: {100 * test_statistics.families_with_an_alarm(n_studies):.1f} %."
-    )
+    families = test_statistics.families_with_an_alarm(n_studies)
+    print(f"Families of six comparisons with one, corrected: {100 * families:.1f} %.")
     print(f"The detectable difference is found in {100 * test_statistics.power(n_studies):.1f} % (said: 80).")
 
 

@@ -464,6 +464,25 @@ def test_marks_of_the_file_hold_for_every_column_that_says_nothing_else():
     assert "holds numbers with commas; row 1 is '1,5'" in refusal(frame)
 
 
+def test_a_column_of_a_subgroup_is_kept_whether_or_not_it_is_a_feature():
+    frame = table(sex=["f", "m"] * 6, site=["a", "b", "c"] * 4)
+    result = cleaned(frame, drop=["s*"], subgroups=("sex",))
+    roles = {entry.name: (entry.role, entry.kept) for entry in result.account.columns}
+    assert (roles["sex"], roles["site"]) == (("subgroup", True), ("feature", False))
+    assert set(result.frame["sex"]) == {"f", "m"}
+    without = cleaned(frame, drop=["site"])
+    with_ = cleaned(frame, drop=["site"], subgroups=("sex",))
+    # of a feature nothing changes, and so nothing is trained again
+    assert with_.digest == without.digest
+    assert refusal(table(sex=["f"] * 12), subgroups=("sex",)) == (
+        "a column of subgroups must tell some rows from others; column 'sex' is left out (constant: the same in every "
+        "row): take it out of subgroups"
+    )
+    assert refusal(frame, subgroups=("sexx",)).startswith(
+        "the subgroup column 'sexx' must be among the columns; it is not"
+    )
+
+
 def test_exact_duplicates_may_be_left_out_or_refused():
     frame = pd.concat([table(), table().iloc[[3, 3, 7]]])
     result = cleaned(frame, duplicates="drop")

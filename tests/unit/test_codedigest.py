@@ -89,7 +89,7 @@ def test_what_means_the_same_is_the_same(workflow, name, before, after):
         ("serpens/losses.py", "def for_task", "LOSS = 1\n\n\ndef for_task", ""),
         ("serpens/optimizers.py", "END_DIVISOR = 0.3", "END_DIVISOR = 0.2", "train"),
         ("serpens/splits.py", "hashlib.sha256", "hashlib.sha512", "split"),
-        ("serpens/statistics.py", "def interval(", "def interval(  # bounds\n", ""),
+        ("serpens/statistics.py", "def holm(", "def holm(  # bounds\n", ""),
         ("scripts/collect.py", "stages.collect", "(stages).collect", ""),
         ("scripts/collect.py", "io.write_stream", "io.write_arrow", "collect"),
         ("serpens/templates/style.css", "}", " }", "report index"),

@@ -19,13 +19,13 @@ GOOD = {"question": "Why?", "data": "my.csv", "target": "y"}
 STUDY_KEYS = (
     "question, data, read, target, task, positive_class, test_on, id, split, columns, features, drop, "
     "clean, select, personal, time, horizon, "
-    "history, season, image, models, baselines, metric, meaningful_difference, weight, repeats, "
-    "seed, training, "
+    "history, season, image, models, baselines, metric, meaningful_difference, weight, "
+    "subgroups, repeats, seed, training, "
     "resources"
 )
 COLUMNS = "its columns: y, age, date, site, p1, p2"
 INSIDE = "give a path below it, or an absolute one"
-METRICS = "accuracy, balanced_accuracy, roc_auc, average_precision, log_loss, brier_score, expected_calibration_error"
+METRICS = "accuracy, balanced_accuracy, roc_auc, average_precision, log_loss, brier_score"
 VALUE_METRICS = "rmse, mae, median_absolute_error, r2"
 NAME = "letters, digits, - and _ only, the first a letter or digit (it becomes a path)"
 FAMILIES = "trivial, linear, boosted_trees, mlp, cnn, custom"
@@ -167,6 +167,15 @@ WRONG = {
     "id: ''": "id: must be text that is not empty, found ''",
     "id: y": "id: is the target 'y' too; a column has one of these roles",
     "weight: wait": f"weight: 'wait' is no column of my.csv; {COLUMNS}",
+    "subgroups: [sit]": f"subgroups[0]: 'sit' is no column of my.csv; did you mean 'site'? {COLUMNS}",
+    "subgroups: [y]": "subgroups: names the target 'y'; subgroups are of what is known before",
+    "{id: age, subgroups: [age]}": "subgroups: names the id 'age', which tells every row from all others",
+    "{horizon: 2, time: date, subgroups: [site]}": (
+        "subgroups: are of rows, and a forecast has one series: drop subgroups"
+    ),
+    "{personal: {site: drop}, subgroups: [site]}": (
+        "personal: would drop the subgroup column 'site'; it must be hash or keep"
+    ),
     "features: [y, age]": "features: names the target 'y', which is never a feature",
     "features: [gene_*]": f"features[0]: 'gene_*' fits no column of my.csv; {COLUMNS}",
     "drop: ['*']": "drop: '*' would drop the target 'y'",
@@ -210,7 +219,7 @@ TWO_WRONG_TOGETHER = {
     ("task: classification", "metric: rmse"): (
         "7: studies.s.metric: rmse does not fit classification; allowed: accuracy, "
         "balanced_accuracy, roc_auc, "
-        "average_precision, log_loss, brier_score, expected_calibration_error"
+        "average_precision, log_loss, brier_score"
     ),
     ("task: regression", "positive_class: 1"): (
         "7: studies.s.positive_class: is for classification, and the task is regression"

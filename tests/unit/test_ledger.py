@@ -92,8 +92,8 @@ def test_a_line_that_was_changed_or_taken_out_stops_the_evaluation(folder, forge
     path.write_text("".join(f"{each}\n" for each in forge(path.read_text().splitlines())))
     kept = path.read_text()
     message = (
-        rf"ledger.jsonl: the ledger of the test rows must be as it was written; line {line} does not follow from the one "
-        "before: restore the file, or remove it and say so wherever you report these results"
+        rf"ledger.jsonl: the ledger of the test rows must be as it was written; line {line} does not follow from the "
+        "one before: restore the file, or remove it and say so wherever you report these results"
     )
     for use in (lambda: signed(folder), lambda: ledger.read(folder)):
         with pytest.raises(DataError, match=message):

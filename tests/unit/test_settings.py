@@ -110,6 +110,7 @@ KEYS = {
     "metric": (BASE, "accuracy", FROM_EVALUATE),
     "meaningful_difference": (BASE, 0.5, FROM_EVALUATE),
     "weight": (BASE, "w", FROM_CLEAN),
+    "subgroups": (BASE, ["x"], "clean evaluate report"),
     "repeats": (BASE, 2, FROM_EVALUATE),
     "seed": (BASE, 1, "train evaluate report"),
     **{

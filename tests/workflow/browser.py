@@ -74,8 +74,9 @@ class Browser:
             self._next()
 
     def evaluate(self, expression: str):
-        """Return the value of a JavaScript expression."""
-        return self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
+        """Return the value of a JavaScript expression, or of its promise."""
+        told = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        return told["result"].get("value")
 
     def screenshot(self, path: Path) -> None:
         """Write the whole page as PNG."""

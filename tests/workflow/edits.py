@@ -219,7 +219,7 @@ def a_formula_of_the_training_loop(space):
 
 @edit(lambda space: space.judged())
 def a_formula_of_a_metric(space):
-    space.replace(f"{PACKAGE}/metrics.py", "weights @ values", "1.01 * weights @ values")
+    space.replace(f"{PACKAGE}/metrics.py", "weights @ self.rows", "1.01 * weights @ self.rows")
 
 
 # The index reads no code of the report's own module; the design counts it to what the report's code makes.

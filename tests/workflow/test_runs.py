@@ -64,7 +64,7 @@ def test_everything_that_the_design_names_is_there(ran):
     assert not missing
     assert (ran.folder / "results/index.html").is_file()
     drawn = {path.stem for path in (study / "figures").glob("*.svg")}
-    assert {path.stem for path in (study / "tables").glob("*.csv")} == drawn | {"columns", "drift"}
+    assert {path.stem for path in (study / "tables").glob("*.csv")} == drawn | {"columns", "drift", "subgroups"}
 
 
 def test_a_second_run_makes_nothing(ran):

@@ -173,11 +173,11 @@ class IntervalMethod(Entry):
     level: float
     method: str
     """Of the metric that decides."""
-    methods: dict[str, str]
+    methods: dict[str, str] = Field(default={})
     """Of each metric; see `serpens.intervals`."""
     unit: str
     """What is taken to be independent: rows, groups, or blocks of consecutive times."""
-    conditions_on: str
+    conditions_on: str = ""
     """What the intervals take as given; how much that varies stands in `spread`."""
 
 
@@ -192,7 +192,7 @@ class RunScore(Entry):
 class Spread(Entry):
     """What chance adds to the deciding metric, as standard deviations; null where it cannot be told."""
 
-    rows: float | None
+    rows: float | None = None
     """By the test rows: the standard error of the score."""
     repeats: float | None
     """Between trainings that differ by chance alone; null where there is one."""
@@ -235,11 +235,29 @@ class Verdict(Entry):
     best_baseline: str
     deep_learning_helps: bool | None
     """Null: these test rows cannot tell."""
-    detectable_difference: float | None
+    detectable_difference: float | None = None
     """The smallest difference of these two that test rows such as these would show in 80 of 100 cases."""
-    more_rows: int | None
+    more_rows: int | None = None
     """How many further test rows would decide, if the difference stays what it is; null where it is decided."""
     text: str
+
+
+class Subgroup(Entry):
+    """The best model and the best baseline on the test rows of one subgroup."""
+
+    column: str
+    level: str
+    """A value of the column, or a range of its numbers; missing values are a subgroup too."""
+    n: int
+    score: Estimate
+    """Of the best model, by the metric that decides; null where the subgroup cannot be scored."""
+    baseline: Estimate
+    """Of the best baseline."""
+    against_rest: Estimate
+    """By how much the best model is better here than on all other rows of the test; below zero it is worse."""
+    p_value: float
+    p_adjusted: float
+    """Corrected for the number of subgroups."""
 
 
 class Evaluation(Artefact):
@@ -254,6 +272,8 @@ class Evaluation(Artefact):
     interval: IntervalMethod
     models: dict[str, ModelEvaluation]
     comparisons: tuple[Comparison, ...]
+    subgroups: tuple[Subgroup, ...] = ()
+    """In the order of the study's columns, each by its levels."""
     verdict: Verdict
 
     @property
@@ -261,6 +281,12 @@ class Evaluation(Artefact):
         """The comparison that the verdict rests on."""
         pair = self.verdict.best_model, self.verdict.best_baseline
         return next(c for c in self.comparisons if (c.model, c.against) == pair)
+
+    @property
+    def worst_subgroup(self) -> Subgroup | None:
+        """The one in which the best model is furthest behind what it does elsewhere; None where none is told."""
+        told = [each for each in self.subgroups if each.against_rest.value is not None]
+        return min(told, key=lambda each: each.against_rest.value or 0.0, default=None)
 
 
 class ResolvedStudy(Study, Written):  # a study has a key called read

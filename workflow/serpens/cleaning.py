@@ -34,6 +34,7 @@ def raw_table(
     time: str | None = None,
     weight: str | None = None,
     split_column: str | None = None,
+    subgroups: Sequence[str] = (),
     features: Sequence[str] | None = None,
     drop: Sequence[str] = (),
     image_columns: Sequence[str] | None = None,
@@ -51,6 +52,8 @@ def raw_table(
         How numbers are written where nothing is declared: ``decimal`` and ``thousands``.
     id, group, time, weight, split_column
         Columns with a role of their own; none of them is ever a feature.
+    subgroups
+        Columns that are kept whether or not they are features.
     features, drop, image_columns
         Patterns such as ``gene_*``: which columns may be used, which not, which are pixels.
     personal, key
@@ -74,6 +77,7 @@ def raw_table(
         personal=personal,
         key=key,
         horizon=horizon,
+        subgroups=subgroups,
     )
 
 
@@ -112,6 +116,12 @@ def clean(
     roles = table.roles.by_column()
     for name, how in table.readings.items():
         if name not in roles and (useless := _useless(tally, how, pixel=table.of_pixels)):
+            if name in table.subgroups:
+                msg = (
+                    f"a column of subgroups must tell some rows from others; column {name!r} is left out ({useless}): "
+                    "take it out of subgroups"
+                )
+                raise DataError(msg)
             reasons[name] = useless
     return Finish(table, tally, dealt, task, reasons, positive_class, duplicates, threads, folder).cleaned()
 

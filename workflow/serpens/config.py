@@ -81,7 +81,6 @@ ClassMetric = Literal[
     "average_precision",
     "log_loss",
     "brier_score",
-    "expected_calibration_error",
 ]
 ValueMetric = Literal["rmse", "mae", "median_absolute_error", "r2"]
 
@@ -229,6 +228,9 @@ class Study(Section):
     """Smallest difference that would matter to you, in units of the metric."""
     weight: Text | None = None
     """Column that says how much a row counts."""
+    subgroups: tuple[Text, ...] = ()
+    """Columns by whose values scores are told as well, such as `[sex, site]`. They need not be features: what `drop` or
+    `features` leave out is kept for this alone."""
     repeats: Annotated[Whole, Field(ge=1, le=100)] = 3
     """Trainings of each model that differ by chance alone."""
     seed: Seed = 0
@@ -320,6 +322,12 @@ class Study(Section):
                 ("test_on", "target"),
                 f"names the target {self.target!r}; the split may not look at the answer",
             )
+        if self.target in self.subgroups:
+            yield ("subgroups", "target"), f"names the target {self.target!r}; subgroups are of what is known before"
+        if self.id in self.subgroups:
+            yield ("subgroups", "id"), f"names the id {self.id!r}, which tells every row from all others"
+        if self.subgroups and self.task == "forecasting":
+            yield ("subgroups", "task"), "are of rows, and a forecast has one series: drop subgroups"
         if self.target in (self.features or ()):
             yield ("features", "target"), f"names the target {self.target!r}, which is never a feature"
         if pattern := next((pattern for pattern in self.drop if fnmatchcase(self.target, pattern)), None):
@@ -328,7 +336,8 @@ class Study(Section):
     def _personal_faults(self) -> Iterator[Contradiction]:
         claim = self.test_on
         values = {self.target: "target", self.time: "time", claim.after: "time", self.weight: "weight"}
-        names = {self.id: "id", claim.new: "group", claim.column: "split"}
+        names = dict.fromkeys(self.subgroups, "subgroup")
+        names |= {self.id: "id", claim.new: "group", claim.column: "split"}
         for column, decision in self.personal.items():
             if decision == "drop" and (role := (values | names).get(column)):
                 instead = "keep" if column in values else "hash or keep"

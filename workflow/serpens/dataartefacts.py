@@ -96,7 +96,7 @@ class ColumnAccount(Entry):
     """What a column is, and whether it was kept; what does not apply is null."""
 
     name: str
-    role: Literal["target", "feature", "id", "group", "time", "weight", "split"]
+    role: Literal["target", "feature", "id", "group", "time", "weight", "split", "subgroup"]
     kept: bool
     reason: str | None
     """Why the column was not kept."""

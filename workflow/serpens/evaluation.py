@@ -7,7 +7,7 @@ consecutive times; all models are scored on the same rows, so differences are pa
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from serpens.artefacts import (
     RunScore,
     Schema,
     Spread,
+    Subgroup,
     Verdict,
 )
 from serpens.features import Prepared, decode
@@ -31,6 +32,7 @@ from serpens.fitting import Predictor
 from serpens.intervals import Units
 from serpens.layout import Run
 from serpens.pieces import Columns
+from serpens.subgroups import of_columns
 
 LEVEL = 0.95
 # Times are cut into so many blocks: fewer are less dependent on each other, more tell their variance better.
@@ -67,6 +69,11 @@ class TestSet:
     def folds(self) -> list[NDArray[np.bool_]]:
         """Masks of the rows of each fold; none when there is one split."""
         return [] if self.fold_of_row is None else [self.fold_of_row == fold for fold in np.unique(self.fold_of_row)]
+
+    def among(self, rows: NDArray[np.bool_]) -> "TestSet":
+        """Return some of the rows."""
+        fold = None if self.fold_of_row is None else self.fold_of_row[rows]
+        return replace(self, truth=self.truth[rows], units=self.units.among(rows), fold_of_row=fold)
 
 
 def predict(model: Predictor, schema: Schema, prepared: Prepared) -> dict[str, NDArray[Any]]:
@@ -143,6 +150,7 @@ def evaluate(
     parameters: Mapping[str, int],
     run_scores: Mapping[Run, float],
     seed: int,
+    subgroups: Columns | None = None,
 ) -> Evaluation:
     """Return what every model is worth, and what that says.
 
@@ -154,6 +162,8 @@ def evaluate(
         Mean score of each model on validation rows, by which best model and best baseline are chosen.
     run_scores
         The deciding metric of each run on the test rows of its own split.
+    subgroups
+        Columns of the rows of ``tested`` by which scores are told as well.
     """
     deciding = metrics.METRICS[metric] if metric else metrics.default_metric(task, len(classes))
     meaningful = meaningful_difference or metrics.default_difference(deciding, tested.truth)
@@ -221,6 +231,9 @@ def evaluate(
         ),
         models=models,
         comparisons=comparisons,
+        subgroups=by_subgroup(
+            tested, predictions[best_model], predictions[best_baseline], deciding, subgroups or {}, seed=seed
+        ),
         verdict=Verdict(
             best_model=best_model,
             best_baseline=best_baseline,
@@ -312,6 +325,57 @@ def difference(ours: Score, theirs: Score, units: Units, sign: int) -> statistic
     if ours.influence is None or theirs.influence is None:
         return statistics.Difference(value, np.nan, units.n)
     return statistics.paired(value, sign * (ours.influence - theirs.influence), units)
+
+
+def by_subgroup(
+    tested: TestSet,
+    ours: Sequence[Values],
+    theirs: Sequence[Values],
+    metric: metrics.Metric,
+    columns: Columns,
+    *,
+    seed: int,
+) -> tuple[Subgroup, ...]:
+    """Score the best model and the best baseline in each subgroup, and the former against all other rows.
+
+    Parameters
+    ----------
+    ours, theirs
+        Their predictions of the test rows, one array a repeat.
+    columns
+        Of the test rows.
+    """
+    sign = 1 if metric.greater_is_better else -1
+    told, differences = [], []
+    for column, level, rows in of_columns(columns):
+        here, theirs_here = (
+            scored_by(metric, tested.among(rows), [each[rows] for each in predictions], seed=seed)
+            for predictions in (ours, theirs)
+        )
+        found = statistics.Difference(np.nan, np.nan, tested.units.n)
+        if not rows.all():
+            rest = scored_by(metric, tested.among(~rows), [each[~rows] for each in ours], seed=seed)
+            found = _apart(here, rest, rows, tested.units, sign)
+        told.append({"column": column, "level": level, "n": int(rows.sum()), "score": here.estimate})
+        told[-1] |= {"baseline": theirs_here.estimate, "against_rest": as_estimate(found)}
+        differences.append(found)
+    p_values = [each.p_value for each in differences]
+    adjusted = statistics.holm(p_values)
+    return tuple(
+        Subgroup(**each, p_value=p, p_adjusted=float(p_adjusted))
+        for each, p, p_adjusted in zip(told, p_values, adjusted, strict=True)
+    )
+
+
+def _apart(here: Score, rest: Score, rows: NDArray[np.bool_], units: Units, sign: int) -> statistics.Difference:
+    """Return how much better a score of some rows is than that of all others; units may have rows on both sides."""
+    value = sign * (here.value - rest.value)
+    if here.influence is None or rest.influence is None:
+        return statistics.Difference(np.nan, np.nan, units.n)
+    influence = np.empty(len(rows))
+    influence[rows] = here.influence * len(rows) / rows.sum()
+    influence[~rows] = -rest.influence * len(rows) / (~rows).sum()
+    return statistics.paired(value, sign * influence, units)
 
 
 def as_estimate(found: statistics.Difference) -> Estimate:

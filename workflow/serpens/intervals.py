@@ -66,6 +66,11 @@ class Units:
         """Return rows that are each a unit."""
         return cls(np.arange(n), n)
 
+    def among(self, rows: NDArray[np.bool_]) -> "Units":
+        """Return the units of some of the rows."""
+        names, of_row = np.unique(self.of_row[rows], return_inverse=True)
+        return Units(of_row, len(names), self.exchangeable)
+
     def totals(self, values: Values) -> Values:
         """Return the sum over each unit's rows ``(n_units, ...)`` of ``values (n, ...)``."""
         if values.ndim == 1:
@@ -214,7 +219,7 @@ def _of_recalls(
     below, above, variance = 0.0, 0.0, 0.0
     for rows in classes:
         share, n = float(right[rows].mean()), int(rows.sum())
-        own = Units(*_renumbered(units.of_row[rows]))
+        own = units.among(rows)
         error = own.standard_error(right[rows] - share)
         # of as many independent rows as would vary so much; repeats that err in other rows do not make more of them
         worth = min(n, share * (1 - share) / error**2) if error > 0 else own.n
@@ -226,11 +231,6 @@ def _of_recalls(
     together = units.standard_error(influence) * len(classes) / np.sqrt(variance) if variance > 0 else 1.0
     scale = max(LEAST_TOGETHER, together) / len(classes)
     return max(0.0, value - scale * float(np.sqrt(below))), min(1.0, value + scale * float(np.sqrt(above)))
-
-
-def _renumbered(unit: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
-    names, renumbered = np.unique(unit, return_inverse=True)
-    return renumbered, len(names)
 
 
 def of_auc(auc: float, counts: Sequence[tuple[int, int]], design_effect: float, quantile: float) -> Interval:

@@ -25,7 +25,7 @@ CHECKPOINTS = "checkpoints"
 # Figures that every report draws, each with the table of the same stem beside it.
 FIGURES = ("rows", "distributions", "models", "predictions", "errors", "learning", "cost")
 # All tables of a report; some are too long to be drawn.
-TABLES = (*FIGURES, "columns", "drift")
+TABLES = (*FIGURES, "columns", "drift", "subgroups")
 
 
 def refusal(record: str) -> Path:

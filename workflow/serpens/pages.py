@@ -51,6 +51,7 @@ def render(template: str, **values: Any) -> str:
         "share": wording.share,
         "collected_again": wording.collected_again,
         "uses": wording.uses,
+        "worst": wording.worst,
         "label": lambda name: METRICS[name].label,
     }
     return environment.get_template(template).render(values)

@@ -258,6 +258,7 @@ def _column_faults(study: Study, path: str, names: Sequence[str]) -> Iterator[Fa
         (("test_on", "column"), claim.column),
         *((("columns", name), name) for name in study.columns),
         *((("personal", name), name) for name in study.personal),
+        *((("subgroups", place), name) for place, name in enumerate(study.subgroups)),
     ]
     if claim.after != study.time:  # in forecasting the one stands for the other
         wanted.append((("test_on", "after"), claim.after))

@@ -45,6 +45,8 @@ class RawTable:
         Patterns of the columns that may be used, or not, or are pixels.
     personal, key
         What becomes of each column that is about people (drop, hash, keep), and the key that they are hashed with.
+    subgroups
+        Columns that are kept whether or not they are features.
     horizon
         Given for a forecast, in which rows without a target stay, and other columns are used only when they are named.
 
@@ -78,14 +80,18 @@ class RawTable:
         personal: Mapping[str, str] | None = None,
         key: bytes = b"",
         horizon: int | None = None,
+        subgroups: Sequence[str] = (),
     ) -> None:
-        self.stream, self.roles, self.horizon = stream, roles, horizon
-        self.of_pixels = image_columns is not None
+        self.stream, self.horizon = stream, horizon
+        self.of_pixels, self.subgroups = image_columns is not None, frozenset(subgroups)
         declared, self.personal, self.key = columns or {}, personal or {}, key
         self.findings: tuple[PersonalFinding, ...] = ()
         allowed = features if features is not None else ([] if horizon else image_columns)
         self.names = [name for name in stream.schema.names if name != COHORT]
         self.cohort = COHORT in stream.schema.names
+        # a column of a subgroup that may not be a feature is kept all the same
+        aside = tuple(name for name in subgroups if name not in self.names or _unused(name, allowed, drop) is not None)
+        self.roles = roles = replace(roles, subgroups=aside)
         by_column = roles.by_column()
         for name, role in by_column.items():
             if name not in self.names:

@@ -42,6 +42,7 @@ def make(settings: Settings, folder: StudyFolder) -> Report:
     drawn = _tables(evaluation, cleaning, folder, runs, costs, digest.classes) | {
         "columns": accounts.columns(cleaning, schema),
         "drift": accounts.drift(collected),
+        "subgroups": tables.subgroups(evaluation),
     }
     figures = _figures(drawn, evaluation, digest.classes, settings["study"]["target"])
     study = ResolvedStudy.model_validate(io.read_json(folder.root / "study.json"))

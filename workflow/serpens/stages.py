@@ -43,6 +43,8 @@ OF_CLEANING = ("task", "positive_class", "duplicates")
 # Parts that models learn from, and the account's name of the rows that are in none.
 ENCODED = ("train", "validation")
 LEFT_OUT = "left_out"
+# Begins the name of a column by which scores are told, among what is known of test rows.
+SUBGROUP = "subgroup "
 
 
 @contextmanager
@@ -438,6 +440,9 @@ def evaluate(settings: Settings, folder: StudyFolder) -> Judged:
         },
         parameters=parameters,
         run_scores={run: _score(deciding, columns, classes) for run, columns in predictions.items()},
+        subgroups={
+            name: np.concatenate([rows[SUBGROUP + name] for rows in pooled_rows]) for name in settings["subgroups"]
+        },
         seed=settings["seed"],
     )
     return Judged(predictions, result)
@@ -448,6 +453,7 @@ def _units(rows: Columns, keys: Columns, number: int, settings: Settings) -> Col
     if "origin" in keys:
         return {"origin": keys["origin"]}
     units = {"fold": np.full(len(rows[ROW]), number)}
+    units |= {SUBGROUP + name: rows[name] for name in settings["subgroups"]}
     if settings["group"]:
         units["group"] = rows[settings["group"]]
     elif settings["time"]:

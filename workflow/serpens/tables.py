@@ -46,6 +46,19 @@ def models(evaluation: Evaluation) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def subgroups(evaluation: Evaluation) -> pd.DataFrame:
+    """Return the scores of best model and best baseline in each subgroup, and how the former differs elsewhere."""
+    parts = ("score", "baseline", "against_rest")
+    names = [f"{part}_{end}" for part in parts for end in ("value", "low", "high")]
+    rows = [
+        {"column": each.column, "level": each.level, "n": each.n}
+        | {name: getattr(getattr(each, name.rpartition("_")[0]), name.rpartition("_")[2]) for name in names}
+        | {"p_value": each.p_value, "p_adjusted": each.p_adjusted}
+        for each in evaluation.subgroups
+    ]
+    return pd.DataFrame(rows, columns=["column", "level", "n", *names, "p_value", "p_adjusted"])
+
+
 def predictions(evaluation: Evaluation, predicted: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     """Return what the ``predictions`` figure draws: curves, a confusion matrix, points, or forecasts.
 

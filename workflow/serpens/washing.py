@@ -36,12 +36,15 @@ class Roles:
     time: str | None = None
     weight: str | None = None
     split: str | None = None
+    subgroups: tuple[str, ...] = ()
 
     def by_column(self) -> dict[str, str]:
-        """Return the role of each column that has one; of several the later."""
+        """Return the role of each column that has one; of several the later, and of subgroups any other."""
         given = {"target": self.target, "id": self.id, "group": self.group, "time": self.time}
         given |= {"weight": self.weight, "split": self.split}
-        return {name: role for role, name in given.items() if name is not None}
+        return dict.fromkeys(self.subgroups, "subgroup") | {
+            name: role for role, name in given.items() if name is not None
+        }
 
 
 @dataclass

@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from serpens.artefacts import Comparison, Estimate, ModelEvaluation
-from serpens.metrics import Metric
+from serpens.artefacts import Comparison, Estimate, Evaluation, ModelEvaluation, Subgroup
+from serpens.metrics import METRICS, Metric
 
 if TYPE_CHECKING:
     from serpens.changes import Change, Changes, RowChanges
@@ -158,6 +158,19 @@ def collected_again(changes: "DataChanges") -> str:
         counted += [f"{changes.changed:,} changed"] if changes.changed is not None else []
         told = [f"{told[0]}: {', '.join(counted)}"]
     return "; ".join([*told, *([changes.untold] if changes.untold else [])]) + "."
+
+
+def worst(subgroup: Subgroup, evaluation: Evaluation) -> str:
+    """Return where the best model is furthest behind what it does elsewhere, and how sure that is."""
+    model, metric = evaluation.verdict.best_model, METRICS[evaluation.metric.name].label
+    gap = subgroup.against_rest
+    sure = "" if gap.high is not None and gap.high < 0 and subgroup.p_adjusted < 0.05 else ", which chance may explain"
+    if gap.value is not None and gap.value >= 0:
+        return f"In no subgroup is {model} worse than on the other test rows."
+    return (
+        f"{model} does worst where {subgroup.column} is {subgroup.level} ({subgroup.n:,} test rows): {metric} "
+        f"{interval(subgroup.score)}, behind the other rows by {number(abs(gap.value or 0.0))}{sure}."
+    )
 
 
 def uses(used: "Use") -> str:
