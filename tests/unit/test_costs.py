@@ -203,4 +203,4 @@ def test_bounds_are_those_of_the_jobs():
     assert io.GROUP_CELLS == costs.GROUP_CELLS
     assert training.PREDICT_ROWS == costs.PREDICT_ROWS
     assert boosted_trees.MAX_STACKED_ROWS == costs.MAX_STACKED_ROWS
-    assert intervals.N_RESAMPLES == costs.RESAMPLES
+    assert (intervals.N_RESAMPLES, intervals.MOST_RESAMPLED) == (costs.RESAMPLES, costs.MOST_RESAMPLED)

@@ -238,7 +238,8 @@ class Verdict(Entry):
     detectable_difference: float | None = None
     """The smallest difference of these two that test rows such as these would show in 80 of 100 cases."""
     more_rows: int | None = None
-    """How many further test rows would decide, if the difference stays what it is; null where it is decided."""
+    """How many further test rows (of a forecast: predictions) would decide, if the difference stays what it is; null
+    where it is decided."""
     text: str
 
 

@@ -22,7 +22,7 @@ PREDICT_ROWS = 8192
 """Rows that a network predicts at once, as in :mod:`serpens.training`."""
 MAX_STACKED_ROWS = 30_000
 """Rows that trees learn a forecast from at most, as in :mod:`serpens.models.boosted_trees`."""
-RESAMPLES = 2000
+RESAMPLES, MOST_RESAMPLED = 2000, 5000
 """Of the test rows, as in :mod:`serpens.evaluation`."""
 HELD_CELLS = 8_000_000
 """Values of a table that are held at once at most, as in :mod:`serpens.ordering` and :mod:`serpens.pieces`."""
@@ -126,7 +126,8 @@ def evaluate(study: Study, extent: Extent) -> Cost:
     at_once = min(PREDICT_ROWS, max(extent.validated, extent.tested))
     one = max((8 * size.parameters + 12 * at_once * size.widest for size in networks), default=0)
     a_row = sum(2 * size.operations / CORE + size.activations * CORE_ACTIVATION for size in networks)
-    seconds = 10 + 4e-8 * values * RESAMPLES + 2 * study.repeats * extent.rows * a_row
+    resampled = values * min(extent.tested, MOST_RESAMPLED) / max(1, extent.tested)
+    seconds = 10 + 4e-8 * resampled * RESAMPLES + 1e-6 * values + 2 * study.repeats * extent.rows * a_row
     words = f"{len(every)} models on about {extent.tested:,} test rows"
     return Cost(EVALUATE_MB + (rows + one) / 1e6, seconds, 40 * values / 1e6, words)
 

@@ -240,9 +240,16 @@ def evaluate(
             deep_learning_helps=helps,
             detectable_difference=_finite(deciding_difference.detectable(LEVEL)),
             more_rows=more_rows,
-            text=wording.verdict(models, decisive, helps, deciding, meaningful, more_rows),
+            text=wording.verdict(models, decisive, helps, deciding, meaningful, _more(more_rows, task)),
         ),
     )
+
+
+def _more(n: int | None, task: str) -> str:
+    """Return in words how many further rows would decide."""
+    if n is None:
+        return ""
+    return f"{wording.number(float(n))} more test {'predictions' if task == 'forecasting' else 'rows'}"
 
 
 def score_rows(evaluation: Evaluation) -> list[dict[str, Any]]:

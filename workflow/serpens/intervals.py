@@ -36,6 +36,8 @@ Values = NDArray[np.float64]
 Interval = tuple[float, float]
 
 N_RESAMPLES = 2000
+# Of more units than this a mean is so nearly normal that Student's t takes the place of resamples.
+MOST_RESAMPLED = 5000
 # Numbers in one chunk of resamples: 16 MB.
 CHUNK_SIZE = 2_000_000
 # What classes that rise and fall against each other may take from the interval of their mean, at most.
@@ -60,6 +62,11 @@ class Units:
     of_row: NDArray[np.int64]
     n: int
     exchangeable: bool = True
+
+    @property
+    def resampled(self) -> bool:
+        """Whether their resamples tell more than Student's t."""
+        return self.exchangeable and self.n <= MOST_RESAMPLED
 
     @classmethod
     def rows(cls, n: int) -> "Units":
@@ -130,10 +137,10 @@ def interval(
     sign = 1.0 if not metric.greater_is_better else -1.0
     # what is explained of the variance is 1 less what is left of it, which is an error
     distance = value if sign > 0 else 1 - value
-    if distance <= 0:
+    if distance <= 0 or error == 0:
         return value, value
     low, high = -quantile, quantile
-    if units.exchangeable:
+    if units.resampled:
         t = studentised(
             metric.means, y_true, predictions, units, sign=sign, generator=generator, n_resamples=n_resamples
         )
@@ -145,7 +152,7 @@ def interval(
 def described(metric: Metric, n_classes: int, units: Units) -> str:
     """Return how a metric's interval is made, for the reader."""
     if metric.kind == "error":
-        if units.exchangeable:
+        if units.resampled:
             return f"studentised bootstrap of the logarithm, {N_RESAMPLES:,} resamples"
         return "Student's t for the logarithm"
     return {

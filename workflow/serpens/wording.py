@@ -21,7 +21,7 @@ def verdict(
     helps: bool | None,
     deciding: Metric,
     meaningful: float,
-    more_rows: int | None = None,
+    more: str = "",
 ) -> str:
     """Return the verdict as a sentence that its numbers support.
 
@@ -33,7 +33,7 @@ def verdict(
         True, False, or None for undecided.
     meaningful
         The smallest difference that would matter.
-    more_rows
+    more
         How many further test rows would decide.
     """
     ours, theirs, difference = comparison.model, comparison.against, comparison.difference
@@ -49,10 +49,10 @@ def verdict(
     if helps is False:
         how = "is worse than" if high < 0 else "does not improve, by as much as would matter, on"
         return f"No: {ours} {how} the best baseline, {theirs}: {scores}, {gap}; {number(meaningful)} would matter."
-    more = f" About {number(float(more_rows))} more test rows would decide, if it stays so." if more_rows else ""
+    decided_by = f" About {more} would decide, if it stays so." if more else ""
     return (
         f"Undecided: these test rows cannot tell whether {ours} is better than the best baseline, {theirs}: "
-        f"{scores}, {gap}; {number(meaningful)} would matter.{more}"
+        f"{scores}, {gap}; {number(meaningful)} would matter.{decided_by}"
     )
 
 
