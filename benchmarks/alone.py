@@ -10,7 +10,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from serpens import crate, evaluation, history, io, pages, planning, provenance, records, report, settings, stages
+from serpens import (
+    crate,
+    evaluation,
+    history,
+    io,
+    judgement,
+    pages,
+    planning,
+    provenance,
+    records,
+    report,
+    settings,
+    stages,
+)
 from serpens.artefacts import Digest, Evaluation, Schema
 from serpens.codedigest import Reader
 from serpens.config import Study
@@ -110,7 +123,7 @@ class Alone:
         chosen = json.loads(settings.as_json(settings.evaluate(self.study, self.name, self.runs)))
         made = [self.folder.root / "evaluation.json", self.folder.root / "predictions"]
         with self.recorded("evaluate", chosen, [self.folder.root / "models"], made):
-            judged = stages.evaluate(chosen, self.folder)
+            judged = judgement.evaluate(chosen, self.folder)
             for run, columns in judged.predictions.items():
                 io.write_columns(self.folder.predictions(run), columns)
             judged.evaluation.write(self.folder.root / "evaluation.json")

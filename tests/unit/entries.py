@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from serpens import evaluation, io
+from serpens import evaluation, io, scoring
 from serpens.artefacts import MadeFrom
 from serpens.history import Entry
 from serpens.layout import Run
@@ -61,7 +61,7 @@ def plant(folder, name, truth, models, /, *, rows=None, fold=None, content=None,
     io.write_table(home / "rows.parquet", pd.DataFrame(known).drop_duplicates("row"))
     codes = np.array([classes.index(each) for each in truth]) if classes else truth
     claim = study["test_on"]
-    tested = evaluation.test_set(
+    tested = scoring.test_set(
         {"fold": fold} | units, codes, group=claim["new"], in_time=bool(claim["after"]), horizon=study["horizon"] or 0
     )
     judged = evaluation.evaluate(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from serpens import evaluation
+from serpens import evaluation, scoring
 from serpens.intervals import Units
 from serpens.layout import Run
 
@@ -27,7 +27,7 @@ def judged(models, truth, **more):
         },
         "seed": 0,
     }
-    tested = more.pop("tested", evaluation.TestSet(truth, Units.rows(len(truth)), "rows"))
+    tested = more.pop("tested", scoring.TestSet(truth, Units.rows(len(truth)), "rows"))
     return evaluation.evaluate(tested, models, **(settings | more))
 
 
@@ -66,7 +66,7 @@ def test_what_cannot_be_told_is_undecided(truth):
 def test_over_folds_a_difference_is_that_of_training_rows_too(truth):
     models = {"deep": [noisy(truth, 1.0, 1)], "base": [noisy(truth, 1.01, 2)]}
     fold = np.arange(400) % 5
-    tested = evaluation.TestSet(truth, Units.rows(400), "rows", fold_of_row=fold)
+    tested = scoring.TestSet(truth, Units.rows(400), "rows", fold_of_row=fold)
     # the folds say that it depends on the training rows much more than on those of the test
     scores = {Run("deep", k, 0): 1 + 0.5 * (k % 2) for k in range(5)} | {Run("base", k, 0): 1.2 for k in range(5)}
     on_rows = judged(models, truth).comparisons[0]
@@ -112,7 +112,7 @@ def test_groups_widen_the_interval(truth):
     predicted = truth + rng.normal(size=20)[group]
     models = {"deep": [predicted], "base": [noisy(truth, 1.0, 2)]}
     by_row = judged(models, truth).models["deep"].score
-    tested = evaluation.TestSet(truth, Units(group, 20), "groups of patient", groups=True)
+    tested = scoring.TestSet(truth, Units(group, 20), "groups of patient", groups=True)
     grouped = judged(models, truth, tested=tested)
     by_group = grouped.models["deep"].score
     assert grouped.n_groups == 20
@@ -122,19 +122,19 @@ def test_groups_widen_the_interval(truth):
 def test_units_follow_the_claim():
     truth = np.zeros(6)
     rows = {"fold": np.zeros(6), "group": np.array(list("bbaacc"), dtype=object), "time": np.arange(6)[::-1]}
-    tested = evaluation.test_set(rows, truth, group="patient", in_time=False, horizon=0)
+    tested = scoring.test_set(rows, truth, group="patient", in_time=False, horizon=0)
     assert tested.units.n == 3
     assert tested.name == "groups of patient"
-    tested = evaluation.test_set(rows, truth, group=None, in_time=True, horizon=0)
+    tested = scoring.test_set(rows, truth, group=None, in_time=True, horizon=0)
     assert tested.units.of_row.tolist() == [5, 4, 3, 2, 1, 0]
     assert not tested.units.exchangeable
     origins = {"origin": np.arange(60).repeat(2)}
-    tested = evaluation.test_set(origins, np.zeros(120), group=None, in_time=True, horizon=20)
+    tested = scoring.test_set(origins, np.zeros(120), group=None, in_time=True, horizon=20)
     # no shorter than the horizon, in which forecasts overlap
     assert np.bincount(tested.units.of_row).tolist() == [40, 40, 40]
     assert tested.name == "3 blocks of about 20 consecutive origins"
-    tested = evaluation.test_set(origins, np.zeros(120), group=None, in_time=True, horizon=2)
-    assert tested.units.n == evaluation.N_BLOCKS
+    tested = scoring.test_set(origins, np.zeros(120), group=None, in_time=True, horizon=2)
+    assert tested.units.n == scoring.N_BLOCKS
 
 
 def test_scores_are_a_flat_table(truth):

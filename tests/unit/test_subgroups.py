@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from serpens import evaluation, metrics, subgroups, wording
+from serpens import evaluation, metrics, scoring, subgroups, wording
 from serpens.errors import DataError
 from serpens.intervals import Units
 from serpens.layout import Run
@@ -55,7 +55,7 @@ def judged():
         "base": [truth + rng.normal(size=900)],
     }
     return evaluation.evaluate(
-        evaluation.TestSet(truth, Units.rows(900), "rows"),
+        scoring.TestSet(truth, Units.rows(900), "rows"),
         models,
         study="s",
         task="regression",
@@ -95,8 +95,8 @@ def test_false_alarms_of_subgroups_are_kept():
         rng = np.random.default_rng(seed)
         truth, right = np.zeros(200, dtype=int), rng.random(200) < 0.7
         predicted = [np.stack([right, ~right], axis=1).astype(float)]
-        tested = evaluation.TestSet(truth, Units.rows(200), "rows")
-        found = evaluation.by_subgroup(
+        tested = scoring.TestSet(truth, Units.rows(200), "rows")
+        found = scoring.by_subgroup(
             tested, predicted, predicted, accuracy, {"g": rng.integers(0, 4, 200).astype(float)}, seed=0
         )
         alarms += min(each.p_adjusted for each in found) < 0.05
@@ -106,7 +106,7 @@ def test_false_alarms_of_subgroups_are_kept():
 def test_a_subgroup_of_one_class_has_no_rank():
     y = np.array([0, 1] * 20 + [1] * 10)
     p = np.stack([np.full(50, 0.5)] * 2, axis=1)
-    tested = evaluation.TestSet(y, Units.rows(50), "rows")
+    tested = scoring.TestSet(y, Units.rows(50), "rows")
     column = np.array(["mixed"] * 40 + ["ill"] * 10, dtype=object)
-    mixed, ill = evaluation.by_subgroup(tested, [p], [p], metrics.METRICS["roc_auc"], {"group": column}, seed=0)
+    mixed, ill = scoring.by_subgroup(tested, [p], [p], metrics.METRICS["roc_auc"], {"group": column}, seed=0)
     assert (mixed.score.value, ill.score.value, ill.against_rest.value, ill.p_value) == (0.5, None, None, 1.0)

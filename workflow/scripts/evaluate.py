@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from serpens import evaluation, io, ledger, stages
+from serpens import evaluation, io, judgement, ledger
 from serpens.layout import StudyFolder
 from serpens.run import script_run
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 with script_run(snakemake) as run:
     folder = StudyFolder(Path(snakemake.output.evaluation).parent)
     ledger.sign(folder, run.settings, run.inputs, run.key)
-    judged = stages.evaluate(run.settings, folder)
+    judged = judgement.evaluate(run.settings, folder)
     for each, columns in judged.predictions.items():
         io.write_columns(folder.predictions(each), columns)
     judged.evaluation.write(snakemake.output.evaluation)

@@ -200,6 +200,17 @@ class Spread(Entry):
     """Between folds; null where there is one split."""
 
 
+class Conformal(Entry):
+    """Sets of classes, or intervals, that calibration rows make to hold the truth of a share of new rows."""
+
+    nominal: float
+    """The share that was asked for."""
+    coverage: Estimate
+    """Share of the test rows whose truth they hold."""
+    size: float | None
+    """Mean number of classes in a set, or width of an interval; null where there are too few calibration rows."""
+
+
 class ModelEvaluation(Entry):
     """What a model is worth."""
 
@@ -214,6 +225,11 @@ class ModelEvaluation(Entry):
     """Mean of the deciding metric over all trainings, on validation rows."""
     parameters: int
     spread: Spread
+    calibration_slope: Estimate | None = None
+    """How much the truth moves when a prediction does: 1 where predictions mean what they say. Null in forecasts, for
+    more than two classes, and where it is not defined."""
+    conformal: Conformal | None = None
+    """Null without calibration rows."""
     repeats: tuple[RunScore, ...]
 
 
@@ -254,6 +270,8 @@ class Subgroup(Entry):
     """Of the best model, by the metric that decides; null where the subgroup cannot be scored."""
     baseline: Estimate
     """Of the best baseline."""
+    coverage: Estimate | None = None
+    """Share of the rows whose truth the best model's sets or intervals hold; null without calibration rows."""
     against_rest: Estimate
     """By how much the best model is better here than on all other rows of the test; below zero it is worse."""
     p_value: float

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from serpens import evaluation, metrics
+from serpens import evaluation, metrics, scoring
 from serpens.artefacts import Estimate, Verdict
 from serpens.history import Entry
 from serpens.intervals import Units
@@ -265,7 +265,7 @@ class _Pairs:
 
     then: NDArray[np.intp]
     now: NDArray[np.intp]
-    tested: evaluation.TestSet
+    tested: scoring.TestSet
     folds_then: NDArray[np.int64]
 
     @classmethod
@@ -282,7 +282,7 @@ class _Pairs:
         rows = {"fold": paired["split"].to_numpy()} | _units(paired, current)
         claim = current.study["test_on"]
         if len(now):
-            tested = evaluation.test_set(
+            tested = scoring.test_set(
                 rows,
                 truth,
                 group=claim["new"],
@@ -290,7 +290,7 @@ class _Pairs:
                 horizon=current.study["horizon"] or 0,
             )
         else:
-            tested = evaluation.TestSet(truth, Units.rows(0), "rows")
+            tested = scoring.TestSet(truth, Units.rows(0), "rows")
         return cls(then, now, tested, sides[0]["split"].to_numpy()[then])
 
 
@@ -328,14 +328,14 @@ def _gains(previous: Entry, current: Entry, shared: Sequence[str], pairs: _Pairs
     tested_then = replace(pairs.tested, fold_of_row=pairs.folds_then)
     now, then = (
         {
-            name: evaluation.scored_by(deciding, tested, repeats, seed=seed)
+            name: scoring.scored_by(deciding, tested, repeats, seed=seed)
             for name, repeats in _by_model(entry, shared, at, classes).items()
         }
         for entry, at, tested in ((current, pairs.now, pairs.tested), (previous, pairs.then, tested_then))
     )
     sign = 1 if deciding.greater_is_better else -1
     units = pairs.tested.units
-    return {name: evaluation.as_estimate(evaluation.difference(now[name], then[name], units, sign)) for name in shared}
+    return {name: scoring.as_estimate(scoring.difference(now[name], then[name], units, sign)) for name in shared}
 
 
 def _by_model(

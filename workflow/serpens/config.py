@@ -336,7 +336,7 @@ class Study(Section):
     def _personal_faults(self) -> Iterator[Contradiction]:
         claim = self.test_on
         values = {self.target: "target", self.time: "time", claim.after: "time", self.weight: "weight"}
-        names = dict.fromkeys(self.subgroups, "subgroup")
+        names: dict[str | None, str] = dict.fromkeys(self.subgroups, "subgroup")
         names |= {self.id: "id", claim.new: "group", claim.column: "split"}
         for column, decision in self.personal.items():
             if decision == "drop" and (role := (values | names).get(column)):

@@ -216,13 +216,38 @@ def _of_recalls(
     units: Units,
     level: float,
 ) -> Interval:
-    """Combine the intervals of the shares of rows that are right, of all rows or of each class."""
+    """Return the interval of the share of rows that are right, of all rows or of each class."""
+    right = np.mean([(p.argmax(axis=1) == y_true) for p in predictions], axis=0)
+    classes = None if metric.name == "accuracy" else [y_true == k for k in np.unique(y_true)]
+    return of_share(right, value, influence, units, level=level, classes=classes)
+
+
+def of_share(
+    right: Values,
+    value: float,
+    influence: Values,
+    units: Units,
+    *,
+    level: float,
+    classes: Sequence[NDArray[np.bool_]] | None = None,
+) -> Interval:
+    """Return the interval of a share of rows, or of the mean of the shares of several classes of them.
+
+    Parameters
+    ----------
+    right
+        What counts of each row, between 0 and 1 ``(n,)``.
+    value, influence
+        The share, or the mean of shares, and how much each row moves it.
+    classes
+        Which rows are in each class; all are in one if None.
+    """
     from scipy.special import ndtri
 
+    if units.n < 2:
+        return UNKNOWN
     shrink = float(ndtri((1 + level) / 2) / student(units.n, level)) ** 2
-    right = np.mean([(p.argmax(axis=1) == y_true) for p in predictions], axis=0)
-    of_all = metric.name == "accuracy"
-    classes = [np.ones(len(y_true), dtype=bool)] if of_all else [y_true == k for k in np.unique(y_true)]
+    classes = [np.ones(len(right), dtype=bool)] if classes is None else classes
     below, above, variance = 0.0, 0.0, 0.0
     for rows in classes:
         share, n = float(right[rows].mean()), int(rows.sum())

@@ -7,20 +7,18 @@ import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from serpens import features, io, learning, series, splits
-from serpens.artefacts import Digest, Evaluation, ModelDescription, PartAccount, Schema, Series
+from serpens import features, learning, series, splits
+from serpens.artefacts import Digest, ModelDescription, PartAccount, Schema, Series
 from serpens.data import Examples
-from serpens.features import Prepared
 from serpens.io import COHORT, CONTENT, ROW
-from serpens.layout import KEY, Run, StudyFolder
-from serpens.pieces import Columns, Pieces
+from serpens.layout import KEY
+from serpens.pieces import Pieces
 from serpens.streams import Stream, ahead
 
 if TYPE_CHECKING:
@@ -43,8 +41,6 @@ OF_CLEANING = ("task", "positive_class", "duplicates")
 # Parts that models learn from, and the account's name of the rows that are in none.
 ENCODED = ("train", "validation")
 LEFT_OUT = "left_out"
-# Begins the name of a column by which scores are told, among what is known of test rows.
-SUBGROUP = "subgroup "
 
 
 @contextmanager
@@ -320,11 +316,6 @@ def _advice(settings: Settings) -> str:
     return "give this part a larger fraction in split"
 
 
-def prepare(schema: Schema, part: Columns, past: Columns | None = None) -> Prepared:
-    """Turn the rows of a part into arrays; a forecast may look back into the rows before it."""
-    return series.prepare(schema, part, past) if schema.series else features.prepare(schema, part)
-
-
 def train(
     settings: Settings,
     schema: Schema,
@@ -373,106 +364,3 @@ def describe(settings: Settings, schema: Schema, fitted: "Fitted") -> ModelDescr
         parameters=fitted.model.parameters,
         seed=settings["seed"],
     )
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What evaluation makes: the predictions of every run for its test rows, and what they are worth."""
-
-    predictions: dict[Run, Columns]
-    evaluation: Evaluation
-
-
-def evaluate(settings: Settings, folder: StudyFolder) -> Judged:
-    """Score every model once on the test rows and compare them."""
-    from serpens import evaluation, fitting, metrics
-
-    runs = [Run(*run) for run in settings["runs"]]
-    predictions: dict[Run, Columns] = {}
-    validated: dict[Run, float] = {}
-    parameters: dict[str, int] = {}
-    pooled_rows: list[Columns] = []
-    for number in sorted({run.split for run in runs}):
-        schema = Schema.read(folder.schema(number))
-        parts = {part: io.read_columns(folder.part(number, part)) for part in splits.PARTS}
-        classes = schema.target.classes
-        deciding = settings["metric"] or metrics.default_metric(schema.task, len(classes)).name
-        validation = prepare(schema, parts["validation"], parts["train"])
-        earlier = {
-            name: np.concatenate([parts[part][name] for part in ("train", "validation", "calibration")])
-            for name in parts["train"]
-        }
-        test = prepare(schema, parts["test"], earlier)
-        observed = ~np.isnan(test.truth) if schema.series else np.ones(len(test.truth), dtype=bool)
-        pooled_rows.append(_units(parts["test"], test.keys, number, settings))
-        for run in (run for run in runs if run.split == number):
-            description = ModelDescription.read(folder.model(run, "model.json"))
-            model = fitting.restore(description.architecture, io.read_arrays(folder.model(run, "weights.safetensors")))
-            parameters[run.model] = description.parameters
-            predicted = evaluation.predict(model, schema, test)
-            predictions[run] = {name: values[observed] for name, values in predicted.items()}
-            validated[run] = _score(deciding, evaluation.predict(model, schema, validation), classes)
-            logger.info("%s: %d test rows predicted", run.stem, observed.sum())
-        pooled_rows[-1] = {name: values[observed] for name, values in pooled_rows[-1].items()}
-    names = list(dict.fromkeys(run.model for run in runs))
-    scored = {run: evaluation.scored(columns, classes) for run, columns in predictions.items()}
-    first = [run for run in runs if run.model == names[0] and run.repeat == 0]
-    tested = evaluation.test_set(
-        {name: np.concatenate([rows[name] for rows in pooled_rows]) for name in pooled_rows[0]},
-        np.concatenate([scored[run][0] for run in first]),
-        group=settings["group"],
-        in_time=settings["time"] is not None,
-        horizon=schema.series.horizon if schema.series else 0,
-    )
-    result = evaluation.evaluate(
-        tested,
-        {name: _by_repeat(name, scored) for name in names},
-        study=settings["study"],
-        task=schema.task,
-        classes=classes,
-        test_on=settings["test_on"],
-        metric=settings["metric"],
-        meaningful_difference=settings["meaningful_difference"],
-        families=settings["families"],
-        baselines=settings["baselines"],
-        validation_scores={
-            name: float(np.mean([score for run, score in validated.items() if run.model == name])) for name in names
-        },
-        parameters=parameters,
-        run_scores={run: _score(deciding, columns, classes) for run, columns in predictions.items()},
-        subgroups={
-            name: np.concatenate([rows[SUBGROUP + name] for rows in pooled_rows]) for name in settings["subgroups"]
-        },
-        seed=settings["seed"],
-    )
-    return Judged(predictions, result)
-
-
-def _units(rows: Columns, keys: Columns, number: int, settings: Settings) -> Columns:
-    """Return what test rows are independent by, and the fold that tested them, one entry a prediction."""
-    if "origin" in keys:
-        return {"origin": keys["origin"]}
-    units = {"fold": np.full(len(rows[ROW]), number)}
-    units |= {SUBGROUP + name: rows[name] for name in settings["subgroups"]}
-    if settings["group"]:
-        units["group"] = rows[settings["group"]]
-    elif settings["time"]:
-        units["time"] = rows[settings["time"]]
-    return units
-
-
-def _score(metric: str, columns: Columns, classes: tuple[str, ...]) -> float:
-    from serpens import evaluation, metrics
-
-    truth, predicted = evaluation.scored(columns, classes)
-    known = np.ones(len(truth), dtype=bool) if classes else ~np.isnan(truth)
-    return metrics.score(metric, truth[known], predicted[known])
-
-
-def _by_repeat(name: str, scored: Mapping[Run, tuple[NDArray[Any], NDArray[np.float64]]]) -> list[NDArray[np.float64]]:
-    """Return a model's predictions pooled over splits, one array a repeat."""
-    own = sorted(run for run in scored if run.model == name)
-    return [
-        np.concatenate([scored[run][1] for run in own if run.repeat == repeat])
-        for repeat in sorted({run.repeat for run in own})
-    ]

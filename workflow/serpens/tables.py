@@ -48,11 +48,11 @@ def models(evaluation: Evaluation) -> pd.DataFrame:
 
 def subgroups(evaluation: Evaluation) -> pd.DataFrame:
     """Return the scores of best model and best baseline in each subgroup, and how the former differs elsewhere."""
-    parts = ("score", "baseline", "against_rest")
+    parts = ("score", "baseline", "against_rest", "coverage")
     names = [f"{part}_{end}" for part in parts for end in ("value", "low", "high")]
     rows = [
         {"column": each.column, "level": each.level, "n": each.n}
-        | {name: getattr(getattr(each, name.rpartition("_")[0]), name.rpartition("_")[2]) for name in names}
+        | {name: getattr(getattr(each, part), end, None) for name in names for part, _, end in [name.rpartition("_")]}
         | {"p_value": each.p_value, "p_adjusted": each.p_adjusted}
         for each in evaluation.subgroups
     ]
