@@ -287,6 +287,8 @@ class Evaluation(Artefact):
     test_on: str
     metric: DecidingMetric
     n_test: int
+    n_by_class: dict[str, int] = Field(default={})
+    """Test rows of each class; empty for values."""
     n_groups: int | None
     interval: IntervalMethod
     models: dict[str, ModelEvaluation]

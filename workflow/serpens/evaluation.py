@@ -151,6 +151,7 @@ def evaluate(
             name=deciding.name, greater_is_better=deciding.greater_is_better, meaningful_difference=meaningful
         ),
         n_test=len(tested.truth),
+        n_by_class={name: int((tested.truth == code).sum()) for code, name in enumerate(classes)},
         n_groups=tested.units.n if tested.groups else None,
         interval=IntervalMethod(
             level=scoring.LEVEL,

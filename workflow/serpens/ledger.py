@@ -103,6 +103,7 @@ def sign(folder: StudyFolder, settings: Mapping[str, Any], inputs: Mapping[str, 
         before=_sha256(lines[-1]) if lines else NOTHING,
         **now,
     )
+    io.sweep(path)
     io.write_text(path, "".join(f"{line}\n" for line in [*lines, json.dumps(reading.model_dump())]))
     return reading
 
