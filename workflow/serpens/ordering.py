@@ -75,13 +75,23 @@ class Cuts:
         """How many ranges there are."""
         return len(self.at) + 1
 
-    def deal(self, table: pa.Table) -> Parts:
-        """Part a piece of the table by ranges; may be called from any thread."""
+    def deal(self, table: pa.Table, rows: NDArray[np.bool_] | None = None) -> Parts:
+        """Part a piece of the table by ranges; may be called from any thread.
+
+        Parameters
+        ----------
+        rows
+            Those that are dealt, where not all are: keys of others may be missing.
+        """
+        if rows is not None and rows.all():
+            rows = None
         if self.n_ranges == 1:
-            return [table]
-        place = self._places(table)
+            return [table if rows is None else table.filter(pa.array(rows))]
+        keys = table.select(self.keys)
+        place = self._places(keys if rows is None else keys.filter(pa.array(rows)))
         order = np.argsort(place, kind="stable")
-        dealt = table.take(pa.array(order))
+        # what is left out is not copied before
+        dealt = table.take(pa.array(order if rows is None else np.flatnonzero(rows)[order]))
         ends = np.searchsorted(place[order], np.arange(self.n_ranges + 1))
         return [dealt.slice(low, high - low) for low, high in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)]
 

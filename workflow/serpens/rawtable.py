@@ -20,7 +20,7 @@ from serpens.ordering import Dealt, Parts
 from serpens.personal import Guard, require_decisions
 from serpens.shards import Found, Shards
 from serpens.streams import Stream, ahead
-from serpens.washing import Faults, Roles, Tally, Washed, Washer
+from serpens.washing import Faults, Roles, Tally, Washer
 from serpens.words import Examples, Survey, Words, infer
 
 PERSONAL = "personal: the study drops it"
@@ -318,7 +318,7 @@ class _Washing:
 
     def pieces(self, placed: Iterator[tuple[int, pa.RecordBatch]]) -> Iterator[Parts]:
         """Yield the rows of each piece by ranges; none any more once something is wrong."""
-        for washed, parts in ahead(self._dealt, placed, self.threads):
+        for washed in ahead(lambda piece: self.washer.wash(piece, self.cuts), placed, self.threads):
             self.table.show(self.guard, washed.raw)
             self.tally.merge(washed.tally)
             for name, words in washed.words.items():
@@ -327,11 +327,7 @@ class _Washing:
                 for fault, rows in rows_by_fault.items():
                     self.faults.setdefault(name, {}).setdefault(fault, Examples()).merge(rows)
             if not self.faults:
-                yield parts
-
-    def _dealt(self, piece: tuple[int, pa.RecordBatch]) -> tuple[Washed, Parts]:
-        washed = self.washer.wash(piece)
-        return washed, self.cuts.deal(washed.rows)
+                yield washed.parts
 
 
 def _placed(stream: Stream, before: int = 0) -> Iterator[tuple[int, pa.RecordBatch]]:

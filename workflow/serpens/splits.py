@@ -6,13 +6,16 @@ value moves no other row, and two people with the same data have the same split.
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from serpens.errors import DataError, listed
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 PARTS = ("train", "validation", "calibration", "test")
 SALT = "serpens"
@@ -23,12 +26,14 @@ MAX_HELD_OUT = 0.7
 # Of so many keys at the start of a piece: if less than half of them differ, each is hashed once.
 LOOKED_AT = 1000
 
+# Words, in a sequence or an array of NumPy's or Arrow's.
+Keys = Any
 Labels = NDArray[np.str_]
 # Moments, or numbers that stand for them.
 Times = NDArray[Any]
 
 
-def uniform(keys: Sequence[str] | NDArray[np.object_], purpose: str = "") -> NDArray[np.float64]:
+def uniform(keys: Keys, purpose: str = "") -> NDArray[np.float64]:
     """Map each key to a number in [0, 1) that depends on nothing but the key and the purpose.
 
     Parameters
@@ -36,17 +41,23 @@ def uniform(keys: Sequence[str] | NDArray[np.object_], purpose: str = "") -> NDA
     purpose
         Keys are dealt out independently for different purposes.
     """
-    salted = f"{SALT}{purpose}"
-    first = keys[:LOOKED_AT]
-    if 2 * len(set(first)) < len(first):
-        place = {key: index for index, key in enumerate(dict.fromkeys(keys))}
-        return _shares(salted, list(place))[[place[key] for key in keys]]
-    return _shares(salted, keys)
+    import pyarrow as pa
+
+    salted, words = f"{SALT}{purpose}", pa.array(keys, pa.string())
+    first = words[:LOOKED_AT]
+    if 2 * len(first.unique()) < len(first):
+        once = words.dictionary_encode()
+        of_each: NDArray[np.float64] = _shares(salted, once.dictionary)[once.indices.to_numpy()]
+        return of_each
+    return _shares(salted, words)
 
 
-def _shares(salt: str, keys: Iterable[str]) -> NDArray[np.float64]:
+def _shares(salt: str, keys: "pa.Array") -> NDArray[np.float64]:
+    import pyarrow.compute as pc
+
+    salted = pc.binary_join_element_wise(salt, keys, "").cast("binary").to_pylist()
     sha256 = hashlib.sha256
-    digests = b"".join([sha256((salt + key).encode()).digest() for key in keys])
+    digests = b"".join([sha256(key).digest() for key in salted])
     heads = np.frombuffer(digests, dtype=">u8").reshape(-1, 4)[:, 0]
     # 53 bits fill a double's mantissa exactly: no rounding up to 1
     share: NDArray[np.float64] = (heads >> np.uint64(11)).astype(np.float64) / 2**53
@@ -60,7 +71,9 @@ def deal(share: NDArray[np.float64], *, validation: float, calibration: float, t
     return names[np.searchsorted(bounds, share, side="right")]
 
 
-def by_key(keys: NDArray[np.object_], *, split: int, folds: int | None, fractions: dict[str, float]) -> Labels:
+def by_key(
+    keys: "NDArray[np.object_] | pa.Array", *, split: int, folds: int | None, fractions: dict[str, float]
+) -> Labels:
     """Assign rows by their key (the row itself, or its group): no key is on two sides.
 
     Parameters
@@ -142,9 +155,7 @@ def late_side(fractions: Mapping[str, float]) -> dict[str, float]:
     return {"test": math.sqrt(fractions["test"]), "calibration": 0.0, "validation": 0.0}
 
 
-def by_key_and_time(
-    keys: NDArray[np.object_], time: Times, *, cuts: Mapping[str, Any], fractions: Mapping[str, float]
-) -> Labels:
+def by_key_and_time(keys: Keys, time: Times, *, cuts: Mapping[str, Any], fractions: Mapping[str, float]) -> Labels:
     """Test on new keys at later times; rows that are new in one sense only are left out of both sides.
 
     Of keys and of times the square root of the test fraction is set apart, so that their meeting, the test part,

@@ -180,7 +180,7 @@ class Dealing:
         if time and claim["new"]:
             cuts = self._cuts(time, splits.late_side(fractions))
             return lambda batch: splits.by_key_and_time(
-                _values(batch, claim["new"]), _values(batch, time), cuts=cuts, fractions=fractions
+                batch.column(claim["new"]), _values(batch, time), cuts=cuts, fractions=fractions
             )
         if time:
             cuts = self._cuts(time, fractions)
@@ -188,7 +188,7 @@ class Dealing:
         if claim["file"]:
             return self._with_cohort
         return lambda batch: splits.by_key(
-            _values(batch, claim["new"] or CONTENT),
+            batch.column(claim["new"] or CONTENT),
             split=self.number,
             folds=self.settings["folds"],
             fractions=fractions,
@@ -199,7 +199,7 @@ class Dealing:
         return splits.cuts(pieces, self.known.rows, fractions=fractions)
 
     def _with_cohort(self, batch: "pa.RecordBatch") -> splits.Labels:
-        keys = _values(batch, self.settings["claim"]["new"] or CONTENT)
+        keys = batch.column(self.settings["claim"]["new"] or CONTENT)
         labels = splits.deal(splits.uniform(keys), **(self.settings["fractions"] | {"test": 0.0}))
         labels[_values(batch, COHORT).astype(bool)] = "test"
         return labels

@@ -16,6 +16,7 @@ from serpens.columns import Read, Reading, examples, read
 from serpens.distinct import Distinct
 from serpens.identity import row_digests
 from serpens.io import COHORT, CONTENT
+from serpens.ordering import Cuts, Parts
 from serpens.words import Examples, Mask, Words
 
 # A column that washing adds: the number of a row in the raw table.
@@ -116,8 +117,8 @@ class Washed:
 
     Attributes
     ----------
-    rows
-        ``__place__``, ``content`` and the columns in use, of the rows that stay.
+    parts
+        ``__place__``, ``content`` and the columns in use, of the rows that stay, by ranges; none if there are faults.
     faults
         What must hold of a column, and where it does not.
     words
@@ -126,7 +127,7 @@ class Washed:
         The piece as it was.
     """
 
-    rows: pa.Table
+    parts: Parts
     tally: Tally
     faults: Faults
     words: dict[str, Words]
@@ -161,8 +162,8 @@ class Washer:
         fields += [(name, types.get(how.type, pa.string())) for name, how in self.readings.items()]
         return pa.schema(fields + ([(COHORT, pa.bool_())] if self.cohort else []))
 
-    def wash(self, piece: tuple[int, pa.RecordBatch]) -> Washed:
-        """Wash a piece that starts after so many rows."""
+    def wash(self, piece: tuple[int, pa.RecordBatch], cuts: Cuts) -> Washed:
+        """Wash a piece that starts after so many rows, and deal its rows to ranges."""
         before, batch = piece
         first = before + 1
         reads = {name: read(how, batch.column(name), first) for name, how in self.readings.items()}
@@ -187,19 +188,18 @@ class Washer:
         columns |= {name: found.values for name, found in reads.items()}
         if self.cohort:
             columns[COHORT] = batch.column(COHORT).cast(pa.bool_())
+        if faults:  # the caller stops, or reads anew
+            return Washed([], tally, faults, words, batch)
         table = pa.table(columns)
-        if not stays.all():
-            table = table.filter(pa.array(stays))
+        content = table.column(self.roles.id) if self.roles.id else row_digests(table.drop_columns(PLACE))
+        parts = cuts.deal(table.add_column(1, CONTENT, content).cast(self.schema), stays)
+        rows = pa.concat_tables(parts)
         for name in self.readings:
             if name != self.roles.id:
-                _count(tally.columns[name], table.column(name))
-        target = pc.unique(table.column(self.roles.target).combine_chunks()).drop_null()
+                _count(tally.columns[name], rows.column(name))
+        target = pc.unique(rows.column(self.roles.target)).drop_null()
         tally.columns[self.roles.target].values = _few(frozenset(target[: MANY + 1].to_pylist()))
-        if faults:  # the caller stops, or reads anew
-            return Washed(self.schema.empty_table(), tally, faults, words, batch)
-        content = table.column(self.roles.id) if self.roles.id else row_digests(table.drop_columns(PLACE))
-        rows = table.add_column(1, CONTENT, content).cast(self.schema)
-        return Washed(rows, tally, faults, words, batch)
+        return Washed(parts, tally, faults, words, batch)
 
     def _without_gaps(self, reads: Mapping[str, Read], stays: Mask, tally: Tally, first: int) -> Mask:
         """Count rows that lack what the claim or the loss needs, and leave them out: the table will be refused."""
