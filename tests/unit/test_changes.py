@@ -126,7 +126,7 @@ def test_forecasts_are_paired_by_origin_and_step(tmp_path):
     found = changes(then, now)
     assert found.n_paired == 20 * 2
     assert found.scores[0].gain.value == pytest.approx(1.5)
-    assert found.unit == "blocks of 3 consecutive origins"
+    assert found.unit == "6 blocks of about 3 consecutive origins"
 
 
 def test_rows_added_removed_and_altered_are_counted(tmp_path, truth):

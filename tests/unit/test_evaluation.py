@@ -59,7 +59,8 @@ def test_what_cannot_be_told_is_undecided(truth):
     verdict = judged(models, truth, meaningful_difference=0.001).verdict
     assert verdict.deep_learning_helps is None
     assert verdict.text.startswith("Undecided")
-    assert verdict.text.endswith(f"About {verdict.more_rows:,} more test rows would decide, if it stays so.")
+    assert 1 <= verdict.more_rows < 50
+    assert verdict.text.endswith(f"About {verdict.more_rows} more test rows would decide, if it stays so.")
     assert 0 < verdict.detectable_difference < 0.3
 
 

@@ -112,9 +112,23 @@ def test_many_resamples_at_once_equal_one_after_the_other():
 
 
 def test_calibration_error_of_a_known_case():
-    # confidence .8 in one bin, right in half of the rows: off by .3
-    y, p = np.array([0, 1, 0, 1]), np.tile([0.8, 0.2], (4, 1))
-    assert metrics.score("expected_calibration_error", y, p) == pytest.approx(0.3, abs=1e-12)
+    # confidence .8 in one bin, right in half of the rows: off by .3, of which chance alone explains sqrt(2 / pi) errors
+    for n in (4, 4000):
+        y, p = np.array([0, 1] * (n // 2)), np.tile([0.8, 0.2], (n, 1))
+        by_chance = np.sqrt(2 / np.pi * 0.8 * 0.2 / n)
+        found = metrics.score("expected_calibration_error", y, p)
+        assert found == pytest.approx(np.sqrt(0.3**2 - by_chance**2), abs=1e-12)
+
+
+def test_a_calibrated_model_has_hardly_a_calibration_error():
+    found = []
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        p = rng.uniform(0.5, 1, 200)
+        y = (rng.random(200) > p).astype(int)
+        found.append(metrics.score("expected_calibration_error", y, np.stack([p, 1 - p], axis=1)))
+    # as it is usually defined, .08
+    assert np.mean(found) < 0.03
 
 
 @pytest.mark.parametrize(

@@ -186,7 +186,7 @@ def _more(n: int | None, task: str) -> str:
     """Return in words how many further rows would decide."""
     if n is None:
         return ""
-    return f"{wording.number(float(n))} more test {'predictions' if task == 'forecasting' else 'rows'}"
+    return f"{float(f'{n:.2g}'):,.0f} more test {'predictions' if task == 'forecasting' else 'rows'}"
 
 
 def score_rows(evaluation: Evaluation) -> list[dict[str, Any]]:

@@ -38,6 +38,10 @@ Interval = tuple[float, float]
 N_RESAMPLES = 2000
 # Of more units than this a mean is so nearly normal that Student's t takes the place of resamples.
 MOST_RESAMPLED = 5000
+# Beyond this share of resamples that have no t, they tell of other data.
+MAX_UNDEFINED = 0.05
+# Of a score, what a sum of equal numbers may be off.
+ROUNDING = 1e-12
 # Numbers in one chunk of resamples: 16 MB.
 CHUNK_SIZE = 2_000_000
 # What classes that rise and fall against each other may take from the interval of their mean, at most.
@@ -137,14 +141,16 @@ def interval(
     sign = 1.0 if not metric.greater_is_better else -1.0
     # what is explained of the variance is 1 less what is left of it, which is an error
     distance = value if sign > 0 else 1 - value
-    if distance <= 0 or error == 0:
+    if distance <= 0 or error <= ROUNDING * distance:
         return value, value
     low, high = -quantile, quantile
     if units.resampled:
         t = studentised(
             metric.means, y_true, predictions, units, sign=sign, generator=generator, n_resamples=n_resamples
         )
-        low, high = np.quantile(t, [(1 - level) / 2, (1 + level) / 2])
+        # of two or three units many resamples hold one alone, and have no error
+        if len(t) >= (1 - MAX_UNDEFINED) * n_resamples:
+            low, high = np.quantile(t, [(1 - level) / 2, (1 + level) / 2])
     ends = distance * np.exp(-np.array([high, low]) * error / distance)
     return (float(ends[0]), float(ends[1])) if sign > 0 else (1 - float(ends[1]), 1 - float(ends[0]))
 
