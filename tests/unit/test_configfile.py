@@ -92,7 +92,7 @@ WRONG = {
     "metric: auc": (
         "metric: unknown value 'auc'; did you mean 'roc_auc'? allowed: accuracy, balanced_accuracy, "
         "roc_auc, average_precision, log_loss, "
-        "brier_score, expected_calibration_error, rmse, mae, median_absolute_error, r2"
+        "brier_score, rmse, mae, median_absolute_error, r2"
     ),
     "models: [mpl]": f"models[0]: unknown family 'mpl'; did you mean 'mlp'? allowed: {FAMILIES}",
     "models: [no]": f"models[0]: must be a family or a mapping, found false; families: {FAMILIES}",
@@ -169,13 +169,6 @@ WRONG = {
     "weight: wait": f"weight: 'wait' is no column of my.csv; {COLUMNS}",
     "subgroups: [sit]": f"subgroups[0]: 'sit' is no column of my.csv; did you mean 'site'? {COLUMNS}",
     "subgroups: [y]": "subgroups: names the target 'y'; subgroups are of what is known before",
-    "{id: age, subgroups: [age]}": "subgroups: names the id 'age', which tells every row from all others",
-    "{horizon: 2, time: date, subgroups: [site]}": (
-        "subgroups: are of rows, and a forecast has one series: drop subgroups"
-    ),
-    "{personal: {site: drop}, subgroups: [site]}": (
-        "personal: would drop the subgroup column 'site'; it must be hash or keep"
-    ),
     "features: [y, age]": "features: names the target 'y', which is never a feature",
     "features: [gene_*]": f"features[0]: 'gene_*' fits no column of my.csv; {COLUMNS}",
     "drop: ['*']": "drop: '*' would drop the target 'y'",
@@ -213,6 +206,16 @@ def test_one_wrong_line(line, message):
 
 
 TWO_WRONG_TOGETHER = {
+    ("id: age", "subgroups: [age]"): (
+        "7: studies.s.subgroups: names the id 'age', which tells every row from all others"
+    ),
+    (
+        "task: forecasting",
+        "subgroups: [site]",
+    ): "7: studies.s.subgroups: are of rows, and a forecast has one series: drop subgroups",
+    ("subgroups: [site]", "personal: {site: drop}"): (
+        "7: studies.s.personal: would drop the subgroup column 'site'; it must be hash or keep"
+    ),
     ("task: regression", "metric: accuracy"): (
         "7: studies.s.metric: accuracy does not fit regression; allowed: rmse, mae, median_absolute_error, r2"
     ),

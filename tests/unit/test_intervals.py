@@ -145,6 +145,13 @@ def test_repeats_that_err_in_other_rows_make_no_more_rows():
     assert low <= intervals.mid_p(39 / 40, 40, 0.95)[0]
 
 
+def test_a_model_to_which_all_rows_are_alike_is_at_chance_for_sure():
+    auc, y, p = metrics.METRICS["roc_auc"], np.arange(30) % 2, np.full((30, 2), 0.5)
+    value, influence = statistics.score(auc, y, p)
+    rng = np.random.default_rng(0)
+    assert intervals.interval(auc, y, [p], value, influence, Units.rows(30), level=0.95, generator=rng) == (0.5, 0.5)
+
+
 def test_what_has_no_influence_has_no_interval():
     error = metrics.METRICS["expected_calibration_error"]
     y, p = np.array([0, 1]), np.full((2, 2), 0.5)

@@ -4,7 +4,7 @@ import pytest
 from tests.unit.splitting import split
 from tests.unit.tabular import clean
 
-from serpens import series, stages
+from serpens import judgement, series
 from serpens.artefacts import Series
 from serpens.errors import DataError
 
@@ -99,8 +99,8 @@ def test_test_rows_change_no_window_of_other_parts_and_no_scale():
             "series": {"time": "t", "horizon": 3, "history": 4},
         }
         parts, schema = split(asked, 0, result.columns, result.digest)
-        validation = stages.prepare(schema, parts["validation"], parts["train"])
-        return parts, schema, (stages.prepare(schema, parts["train"]).examples, validation.examples)
+        validation = judgement.prepare(schema, parts["validation"], parts["train"])
+        return parts, schema, (judgement.prepare(schema, parts["train"]).examples, validation.examples)
 
     parts, schema, windows = made(ahead=0)
     _, planted_schema, planted = made(ahead=1e6)

@@ -129,6 +129,8 @@ def interval(
     if metric.kind == "share":
         return _of_recalls(metric, y_true, predictions, value, influence, units, level)
     error = units.standard_error(influence)
+    if metric.kind == "ranking" and error == 0 and 0 < value < 1:
+        return value, value  # all rows are alike to the model, whichever they are
     if metric.kind == "ranking" and predictions[0].shape[1] == 2:
         every = folds or [np.ones(len(y_true), dtype=bool)]
         counts = [(int((y_true[fold] == 1).sum()), int((y_true[fold] == 0).sum())) for fold in every]
