@@ -209,10 +209,6 @@ TWO_WRONG_TOGETHER = {
     ("id: age", "subgroups: [age]"): (
         "7: studies.s.subgroups: names the id 'age', which tells every row from all others"
     ),
-    (
-        "task: forecasting",
-        "subgroups: [site]",
-    ): "7: studies.s.subgroups: are of rows, and a forecast has one series: drop subgroups",
     ("subgroups: [site]", "personal: {site: drop}"): (
         "7: studies.s.personal: would drop the subgroup column 'site'; it must be hash or keep"
     ),
@@ -563,3 +559,10 @@ def test_a_forecast_and_an_image_take_their_numbers_as_they_are(line, message):
     write(study_text("image: {columns: p*, shape: [1, 1, 2]}", line))
     why = "an image takes its pixels as they are, all of them"
     assert faults() == [f"config.yaml:7: studies.s.{message.format(why)}"]
+
+
+def test_a_forecast_has_no_subgroups():
+    write(study_text("time: date", "horizon: 2", "subgroups: [site]"))
+    assert faults() == [
+        "config.yaml:8: studies.s.subgroups: are of rows, and a forecast has one series: drop subgroups"
+    ]
