@@ -54,9 +54,9 @@ def test_intervals_cover(name):
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_intervals_cover_in_a_thousand_studies(name):
     found = coverage(SCENARIOS[name], MANY, intervals.N_RESAMPLES)
-    assert all(
-        MANY_LOW <= share <= COVERS_MORE.get((name, metric), MANY_HIGH) for metric, share in found.items()
-    ), found
+    assert all(MANY_LOW <= share <= COVERS_MORE.get((name, metric), MANY_HIGH) for metric, share in found.items()), (
+        found
+    )
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,9 @@ import pytest
 import rocrate
 from tests.workflow.browser import CHROMIUM, Browser
 
+from serpens import ledger
+from serpens.layout import StudyFolder
+
 STUDY = """
 studies:
   small:
@@ -108,6 +111,17 @@ def test_the_second_says_what_changed(runs):
     # the row that was altered in a feature is the same row with the same truth
     assert "on the 200 rows that both evaluations tested with the same truth" in found
     assert re.search(r"trivial 0\.500 \[0\.500, 0\.500\] 0\.500 \[0\.500, 0\.500\] 0\.00 \[0\.00, 0\.00\]", found)
+
+
+def test_each_reading_of_the_test_rows_is_on_record(runs):
+    first, second = ledger.read(StudyFolder(runs.folder / "results/small")).readings
+    assert (first.reason, second.reason) == ("first reading", "changed: the test rows, the models")
+    assert "How often the test rows were used Once, for this evaluation. ledger.jsonl says" in told(runs.pages[0])
+    assert "Once, for this evaluation. Other test rows of this study were read once. ledger" in told(runs.pages[1])
+
+
+def told(page):
+    return words("</style>" + page[page.index('<h3 id="test-rows">') :].partition("<h2")[0].replace("</h3>", " "))
 
 
 def test_a_report_made_again_says_the_same_and_keeps_nothing_new(runs):

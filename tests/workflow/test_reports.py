@@ -21,6 +21,7 @@ studies:
     data: hostile.csv
     target: "{HOSTILE}"
     split: {{folds: 2}}
+    subgroups: ["$word_{{1}}$"]
     repeats: 1
     models: [{{name: mlp, family: mlp, width: 8, n_blocks: 1}}]
     training: {{max_epochs: 3, batch_size: 64}}
@@ -71,6 +72,9 @@ def test_names_stay_text(hostile, browser):
     assert HOSTILE in browser.evaluate("document.querySelector('h1').textContent")
     for name in ("Größe", "身長", "$word_{1}$", HOSTILE[:12]):
         assert name in browser.evaluate("document.querySelector('#figure-distributions').textContent")
+    subgroups = browser.evaluate("document.querySelector('#subgroups ~ .scroll').textContent")
+    for level in (HOSTILE, "a&b", "</svg>", "身長"):
+        assert f"$word_{{1}}$: {level}" in subgroups
 
 
 def test_a_dark_screen_gets_a_dark_page(hostile, browser):
