@@ -23,7 +23,7 @@ PREDICT_ROWS = 8192
 MAX_STACKED_ROWS = 30_000
 """Rows that trees learn a forecast from at most, as in :mod:`serpens.models.boosted_trees`."""
 RESAMPLES, MOST_RESAMPLED = 2000, 5000
-"""Of the test rows, as in :mod:`serpens.evaluation`."""
+"""Of the test rows, and up to how many of these, as in :mod:`serpens.intervals`."""
 HELD_CELLS = 8_000_000
 """Values of a table that are held at once at most, as in :mod:`serpens.ordering` and :mod:`serpens.pieces`."""
 GROUP_CELLS = 4_000_000

@@ -1,7 +1,8 @@
 """Scores of predictions, for weighted rows.
 
-A resample of rows is a vector of counts, so every metric takes weights ``(B, n)`` and scores B resamples at once; one
-row of ones is the plain score. Names and definitions are scikit-learn's, in lower case.
+Every metric takes weights ``(B, n)`` and scores rows that are weighted in B ways at once; one row of ones is the plain
+score. How much each row moves a metric, its influence, is what intervals and tests are made of. Names and definitions
+are scikit-learn's, in lower case; the calibration error, which it does not have, is debiased.
 
 Classification: ``y_true`` holds class codes ``(n,)``, ``y_pred`` probabilities ``(n, n_classes)``; with two classes,
 code 1 is the positive one. Otherwise both hold values ``(n,)``.
@@ -67,7 +68,7 @@ class Metric:
         The smallest difference that would matter, unless a study says otherwise; None for errors in the target's own
         units (see :func:`default_difference`).
     function
-        ``(y_true, y_pred, weights (B, n)) -> (B,)``; nan where a resample leaves the metric undefined.
+        ``(y_true, y_pred, weights (B, n)) -> (B,)``; nan where the metric is not defined.
     kind
         How its intervals are made.
     influence
